@@ -8,8 +8,8 @@ from __future__ import annotations
 class AuthError(Exception):
     """A caller that could not be authenticated.
 
-    `code` is stable and made for programs; `zh` and `en` are made for people; `server_time_ms` is the server's
-    clock (ms since epoch) so that a caller whose clock is off can correct itself.
+    `code` is stable and made for programs; `zh` and `en` are made for people; `server_time_ms` is the
+    server's clock (ms since epoch) so that a caller whose clock is off can correct itself.
     """
 
     def __init__(self, code: str, zh: str, en: str, server_time_ms: int) -> None:

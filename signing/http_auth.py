@@ -54,8 +54,8 @@ ALGORITHMS = tuple(_ALGORITHMS)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A request whose signature holds. `signed_digest` (64 hex) identifies the signed bytes, hence the body too;
-    `resend` says that this process saw the same nonce with the same signed bytes before."""
+    """A request whose signature holds. `signed_digest` (64 hex) identifies the signed bytes, hence the
+    body too; `resend` says that this process saw the same nonce with the same signed bytes before."""
 
     member: str
     timestamp_ms: int
@@ -70,9 +70,10 @@ def canonical_string(
 ) -> bytes:
     """The signed bytes: seven lines of ASCII joined by LF, no LF at the end.
 
-    GOVHUB-HMAC-1, METHOD in capitals, path and query exactly as on the request line (percent-encoded, no scheme,
-    host or fragment), member, timestamp (ms since epoch, decimal), nonce, lower-case hex digest of the body bytes
-    as sent (of zero bytes when there is no body). Raises ValueError when a part cannot be written so.
+    GOVHUB-HMAC-1, METHOD in capitals, path and query exactly as on the request line (percent-encoded, no
+    scheme, host or fragment), member, timestamp (ms since epoch, decimal), nonce, lower-case hex digest of
+    the body bytes as sent (of zero bytes when there is no body). Raises ValueError when a part cannot be
+    written so.
     """
     method = method.upper()
     for name, value, pattern in (
@@ -163,8 +164,8 @@ class Verifier:
     ) -> Verified:
         """Check one request against the member's valid keys (two during rotation, none = unknown member).
 
-        `skew_ms` is capped at 15 minutes. Raises AuthError with code missing_header, bad_member, bad_timestamp,
-        clock_skew, bad_signature or nonce_conflict; every one carries the server's time.
+        `skew_ms` is capped at 15 minutes. Raises AuthError with code missing_header, bad_member,
+        bad_timestamp, clock_skew, bad_signature or nonce_conflict; every one carries the server's time.
         """
         skew_ms = min(skew_ms, SKEW_MS_MAX)
         claim = _read_claim(headers, now_ms)

@@ -11,7 +11,8 @@ Seen = Literal["new", "resend", "conflict"]
 
 
 class NonceMemory:
-    """Remembers (caller, nonce) → digest of what was signed, at most `nonces_max` of them, oldest dropped first."""
+    """Remembers (caller, nonce) → digest of what was signed, at most `nonces_max` of them, oldest dropped
+    first."""
 
     def __init__(self, nonces_max: int = 200_000) -> None:
         self._nonces_max = nonces_max
@@ -21,7 +22,8 @@ class NonceMemory:
         return len(self._seen)
 
     def see(self, caller: str, nonce: str, signed_digest: str, *, now_ms: int, keep_until_ms: int) -> Seen:
-        """Record a nonce of an already authenticated caller; says whether it is new, a re-send or a conflict."""
+        """Record a nonce of an already authenticated caller; says whether it is new, a re-send or a
+        conflict."""
         self._drop_expired(now_ms)
         known = self._seen.get((caller, nonce))
         if known is not None and known[1] >= now_ms:

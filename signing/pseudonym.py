@@ -15,8 +15,9 @@ PSEUDONYM_BYTES = 16
 def pseudonym(identifier: str, key: bytes) -> str:
     """First 16 bytes of HMAC-SM3(key, identifier), 32 hex digits.
 
-    Full-width forms, surrounding spaces and the lower-case x of an identity number are folded first, because systems
-    write one person's number in all of these ways. Raises ValueError for a short key or an empty identifier.
+    Full-width forms, surrounding spaces and the lower-case x of an identity number are folded first,
+    because systems write one person's number in all of these ways. Raises ValueError for a short key or an
+    empty identifier.
     """
     if len(key) < KEY_BYTES_MIN:
         raise ValueError(f"key 至少 {KEY_BYTES_MIN} 字节 / needs at least {KEY_BYTES_MIN} bytes")

@@ -1,5 +1,6 @@
 """Key/secret tokens for table and SP* callers, who can carry one string in a call and nothing more.
-Stateless: a MAC over key, expiry and a tag of the secret, so that any gateway serves it without a session store.
+Stateless: a MAC over key, expiry and a tag of the secret, so that any gateway serves it without a session
+store.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _MAC_BYTES = 24
 def issue(key: str, secret: str, now_s: int, ttl_s: int, master: bytes) -> str:
     """A token for a caller whose key and secret the gateway has just checked.
 
-    Shape: base64url(version.key.expires.tag).base64url(mac), safe in XML text, headers and URLs. Raises ValueError.
+    Shape: base64url(version.key.expires.tag).base64url(mac), safe in XML text, headers and URLs. Raises
+    ValueError.
     """
     if not _KEY.fullmatch(key):
         raise ValueError(f"key 格式不正确 / must match {_KEY.pattern}")
@@ -44,8 +46,8 @@ def check(
 ) -> str:
     """The key that a token speaks for. `master` may be two during rotation.
 
-    With `secrets` (the caller's valid secrets now) a token issued under a withdrawn secret is refused before it
-    expires. Raises AuthError with code bad_token or token_expired.
+    With `secrets` (the caller's valid secrets now) a token issued under a withdrawn secret is refused
+    before it expires. Raises AuthError with code bad_token or token_expired.
     """
     masters = (master,) if isinstance(master, bytes) else tuple(master)
     now_ms = now_s * 1000

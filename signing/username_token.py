@@ -70,10 +70,10 @@ def verify(
 ) -> bool:
     """Check a token against the user's valid passwords; True when it repeats one already seen (a re-send).
 
-    PasswordDigest needs nonce and created. PasswordText may come without both (2009 callers do); then TLS alone
-    protects it and nothing can be told about repetition. The digest does not cover the message, so a repeated nonce
-    is bound to `content` (the body bytes) by `memory`. Raises AuthError with code missing_header, bad_member,
-    bad_timestamp, clock_skew, bad_signature or nonce_conflict.
+    PasswordDigest needs nonce and created. PasswordText may come without both (2009 callers do); then TLS
+    alone protects it and nothing can be told about repetition. The digest does not cover the message, so a
+    repeated nonce is bound to `content` (the body bytes) by `memory`. Raises AuthError with code
+    missing_header, bad_member, bad_timestamp, clock_skew, bad_signature or nonce_conflict.
     """
     if not token.username or not token.password:
         raise AuthError(
@@ -162,7 +162,8 @@ def _created_ms(text: str, now_ms: int) -> int:
     try:
         if match is None:
             raise ValueError(text)
-        # xsd:dateTime allows nine fractional digits, Python reads six; without a zone it is UTC (WSS 1.1, section 10).
+        # xsd:dateTime allows nine fractional digits, Python reads six; without a zone it is UTC (WSS 1.1,
+        # section 10).
         fraction = (match[2] or "")[:7]
         zone = "+00:00" if match[3] in (None, "Z") else match[3]
         moment = datetime.fromisoformat(f"{match[1]}{fraction}{zone}")
