@@ -1,0 +1,29 @@
+"""The error classes that decide what happens next; the class alone decides (retry, refuse, park, reopen)."""
+
+
+class HubError(Exception):
+    """Any error of the hub's own."""
+
+
+class BrokerAway(HubError):
+    """No broker acknowledged in time: nothing is promised; trying again is safe."""
+
+
+class Fenced(HubError):
+    """Another producer took this transactional id, or the coordinator timed the transaction out: close the lane and reopen it."""
+
+
+class UnknownOutcome(HubError):
+    """A commit was sent and its outcome is not known: drop the overlay, reopen, and let the changelog tell."""
+
+
+class OutputRefused(HubError):
+    """The broker refused a record of this transaction. Nothing of it was committed; place = (topic, partition) of the refused record."""
+
+    def __init__(self, text: str, place: tuple[str, int] | None = None) -> None:
+        super().__init__(text)
+        self.place = place
+
+
+class LaneStopped(HubError):
+    """A lane must not go on by itself: its position is outside the log, or the park brake was pulled. An operator decides."""
