@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from signing import http_auth
+from signing.errors import AuthError
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = json.loads((ROOT / "signing/vectors/http_auth.json").read_text("utf-8"))["vectors"]
@@ -112,7 +113,7 @@ def server() -> Iterator[tuple[str, list[http_auth.Verified]]]:
                         dict(self.headers.items()), "POST", self.path, body, keys=[KEY], now_ms=now_ms
                     )
                 )
-            except http_auth.AuthError as refused:
+            except AuthError as refused:
                 self.send_response(401)
                 reply = str(refused).encode()
             else:

@@ -57,8 +57,7 @@ def test_r16_no_byte_of_a_token_can_be_changed() -> None:
             if changed == token:
                 continue
             if position == last_of_payload and _payload(changed) == _payload(token):
-                continue  # base64 ignores the spare bits of a last character: the same token spelled
-                otherwise
+                continue  # only spare bits of the last base64 character differ
             assert refused(lambda changed=changed: sp_token.check(changed, MASTER, NOW_S)) == "bad_token"
 
 
