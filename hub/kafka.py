@@ -463,3 +463,19 @@ async def open_producer(settings: Settings) -> AsyncIterator[IntakeProducer]:
         yield producer
     finally:
         await producer.stop()
+
+
+async def written_offsets(settings: Settings, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """High watermark per partition: everything written, committed or not. The books wait until the last stable offset has passed it.
+
+    Offsets only; no record is ever read this way. Raises BrokerAway.
+    """
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, group_id=None, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        offsets: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
+    except aiokafka.errors.KafkaError as error:
+        raise BrokerAway(repr(error)) from error
+    finally:
+        await consumer.stop()
+    return offsets
