@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-import platformdirs
-from jgo.config import GlobalSettings
-from jgo.maven import Dependency, MavenContext, PythonResolver
+from typing import TYPE_CHECKING
 
 from hub.embedded.process import EmbeddedServerError
+
+if TYPE_CHECKING:
+    from jgo.maven import Dependency, MavenContext
 
 LOCK_FILE = Path(__file__).with_name("kafka.lock")
 ROOTS = ("org.apache.kafka:kafka_2.13:4.3.1", "org.slf4j:slf4j-simple:1.7.36")
@@ -54,15 +54,19 @@ def locked_jars(lock: Path = LOCK_FILE) -> list[Jar]:
         coordinate, _, digest = line.partition(" ")
         parts = coordinate.split(":")
         if len(parts) != 3 or len(digest) != 64:
-            raise EmbeddedServerError(f"{lock.name}:{number}: 锁文件行格式错误 / malformed lock line: {line!r}")
+            raise EmbeddedServerError(
+                f"{lock.name}:{number}: 锁文件行格式错误 / malformed lock line: {line!r}"
+            )
         jars.append(Jar(parts[0], parts[1], parts[2], digest))
     return jars
 
 
 def cache_directory() -> Path:
-    """HUB_CACHE_DIR, otherwise the platform's cache directory for this user."""
+    """HUB_CACHE_DIR, otherwise this user's cache directory (XDG_CACHE_HOME, ~/.cache)."""
     given = os.environ.get("HUB_CACHE_DIR")
-    return Path(given).expanduser().resolve() if given else platformdirs.user_cache_path("govhub")
+    if given:
+        return Path(given).expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "govhub"
 
 
 def kafka_jars(cache: Path | None = None, lock: Path = LOCK_FILE) -> Path:
@@ -79,7 +83,9 @@ def kafka_jars(cache: Path | None = None, lock: Path = LOCK_FILE) -> Path:
     with _cache_lock(cache):
         if ready.is_dir():  # another process finished while we waited
             return ready
-        staging = cache / f"{ready.name}.part"  # what an interrupted download left is used again, once verified
+        staging = (
+            cache / f"{ready.name}.part"
+        )  # what an interrupted download left is used again, once verified
         staging.mkdir(exist_ok=True)
         _download(jars, staging)
         staging.rename(ready)
@@ -112,17 +118,19 @@ def _download(jars: list[Jar], staging: Path) -> None:
                 pass
 
 
-def _context(repository: Path) -> MavenContext:
+def _context(repository: Path) -> "MavenContext":
+    # Imported only when something must be fetched: half a second that every later start saves.
+    from jgo.config import GlobalSettings
+    from jgo.maven import MavenContext, PythonResolver
+
     remote = GlobalSettings.load().repositories
-    context = MavenContext(
-        resolver=PythonResolver(), repo_cache=repository, timeout=DOWNLOAD_TIMEOUT_SECONDS
-    )
+    context = MavenContext(resolver=PythonResolver(), repo_cache=repository, timeout=DOWNLOAD_TIMEOUT_SECONDS)
     if remote:  # a configured mirror is asked first
         context.remote_repos = {**remote, **context.remote_repos}
     return context
 
 
-def _fetch(context: MavenContext, jar: Jar, staging: Path) -> None:
+def _fetch(context: "MavenContext", jar: Jar, staging: Path) -> None:
     for attempt in range(1, DOWNLOAD_TRIES_MAX + 1):
         artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
         try:
@@ -167,7 +175,9 @@ def write_lock(lock: Path = LOCK_FILE) -> None:
     lock.write_text(head + "\n".join(sorted(lines)) + "\n", "utf-8")
 
 
-def _dependency(context: MavenContext, coordinate: str) -> Dependency:
+def _dependency(context: "MavenContext", coordinate: str) -> "Dependency":
+    from jgo.maven import Dependency
+
     group, artifact, version = coordinate.split(":")
     return Dependency(context.project(group, artifact).at_version(version).artifact(), scope="compile")
 

@@ -52,7 +52,9 @@ class _Spawner:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._work: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]]
+        self._work: queue.SimpleQueue[
+            tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]
+        ]
         self._work = queue.SimpleQueue()
         threading.Thread(target=self._run, name="spawner", daemon=True).start()
 
@@ -157,6 +159,10 @@ def remembered_ports(file: Path, names: Sequence[str]) -> dict[str, int]:
     return ports
 
 
+def write_ports(file: Path, ports: Mapping[str, int]) -> None:
+    write_atomically(file, json.dumps(ports))
+
+
 def write_atomically(file: Path, text: str, mode: int = 0o644) -> None:
     """Writes beside and renames: a reader or a kill never sees half a file."""
     beside = file.with_name(f"{file.name}.{os.getpid()}.new")
@@ -191,6 +197,13 @@ def keep_log_small(log: Path) -> None:
     """One older log is kept beside the current one."""
     if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
         log.replace(log.with_suffix(".old.log"))
+
+
+def log_text(log: Path, since: int) -> str:
+    """All that was written after byte `since`."""
+    with log.open("rb") as source:
+        source.seek(since)
+        return source.read().decode("utf-8", "replace")
 
 
 def log_tail(log: Path, since: int = 0) -> str:
