@@ -82,7 +82,13 @@ class FormatError(Exception):
 
     def __init__(self, field: str, rule: str, standard: str, zh: str, en: str) -> None:
         super().__init__(f"{zh} / {en}")
-        self.field, self.rule, self.standard, self.zh, self.en = field, rule, standard, zh, en
+        self.field, self.rule, self.standard, self.zh, self.en = (
+            field,
+            rule,
+            standard,
+            zh,
+            en,
+        )
 
 
 class MemberPort(Protocol):
