@@ -1,0 +1,138 @@
+"""The durable state of one lane: a RocksDB store that may be behind its changelog, never ahead.
+
+What is written here was committed to Kafka before. No Kafka and no routing in this module.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteBufferManager,
+)
+
+from hub.config import Settings
+
+POSITION_KEY: Final = b"\x00position"
+_META_KEY: Final = b"\x00meta"
+# 200 default stores use 1,200 file descriptors; this bounds each.
+_OPEN_FILES_MAX: Final = 16
+_WRITE_BUFFER_BYTES: Final = 4 << 20
+_LOCK_WAIT_S: Final = 10.0
+
+
+class StoreMeta(msgspec.Struct, frozen=True):
+    """What the store knows of itself: which log it follows and how far. written_ms: wall clock, for the tombstone age check only."""
+
+    cluster_id: str
+    incarnation: str
+    changelog_next: int
+    written_ms: int
+
+
+class StoreResources:
+    """One block cache and one write buffer budget shared by all stores of a process, so that 300 lanes stay bounded."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.cache = Cache(settings.block_cache_bytes)
+        self.write_buffers = WriteBufferManager(settings.write_buffer_bytes, False)
+
+    def options(self) -> Options:
+        """Options of one lane's store."""
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_max_open_files(_OPEN_FILES_MAX)
+        options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+        options.set_max_write_buffer_number(2)
+        options.set_write_buffer_manager(self.write_buffers)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_keep_log_file_num(2)
+        options.set_max_log_file_size(1 << 20)
+        options.set_stats_dump_period_sec(0)
+        table = BlockBasedOptions()
+        table.set_block_cache(self.cache)
+        table.set_bloom_filter(10, False)
+        table.set_cache_index_and_filter_blocks(True)
+        options.set_block_based_table_factory(table)
+        return options
+
+
+class Store:
+    """Opened by whoever owns the lane. Keys and values are bytes; an empty store has no meta."""
+
+    def __init__(self, path: Path, resources: StoreResources) -> None:
+        self._path = path
+        self._resources = resources
+        self._db = self._open()
+
+    def _open(self) -> Rdict:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        until = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                return Rdict(str(self._path), self._resources.options())
+            except Exception as error:
+                # A predecessor on this machine that is just dying still holds the lock file.
+                if "lock" not in str(error).lower() or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+
+    def meta(self) -> StoreMeta | None:
+        """The meta record, None for a new store or one written by an unknown format."""
+        raw = self._db.get(_META_KEY)
+        if raw is None:
+            return None
+        try:
+            return msgspec.msgpack.decode(raw, type=StoreMeta)
+        except msgspec.ValidationError:
+            return None
+
+    def get(self, key: bytes) -> bytes | None:
+        """One value."""
+        value: bytes | None = self._db.get(key)
+        return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Values in the order of the keys, in one multi-get."""
+        values: list[bytes | None] = self._db.get(list(keys))
+        return values
+
+    def range(self, start: bytes, end: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        """Up to `limit` entries with start <= key < end, in key order."""
+        options = ReadOptions()
+        options.set_iterate_upper_bound(end)
+        for count, (key, value) in enumerate(self._db.items(from_key=start, read_opt=options)):
+            if count >= limit or key >= end:
+                return
+            yield key, value
+
+    def write(self, changes: Mapping[bytes, bytes | None], meta: StoreMeta) -> None:
+        """All changes and the meta record in ONE write batch: a crash leaves all of it or nothing."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_META_KEY, msgspec.msgpack.encode(meta))
+        self._db.write(batch)
+
+    def wipe(self) -> None:
+        """Start again from nothing; the changelog restores everything."""
+        self._db.close()
+        shutil.rmtree(self._path)
+        self._db = self._open()
+
+    def close(self) -> None:
+        """Release the store for its next owner."""
+        self._db.close()
