@@ -1,4 +1,5 @@
-"""Real servers as our own children: Apache Kafka and PostgreSQL from packages, for a demo, tests and one-machine use.
+"""Real servers as our own children: Apache Kafka and PostgreSQL from packages, for a demo, tests and
+one-machine use.
 
 What prepares, starts or stops a server lives here. Nothing here may know about cases, topics or members.
 """

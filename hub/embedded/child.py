@@ -1,7 +1,8 @@
-"""The few system calls between fork and exec, run as a script of its own: `python -I -S child.py PARENT ACCOUNT ARGV…`.
+"""The few system calls between fork and exec, run as a script of its own: `python -I -S child.py PARENT
+ACCOUNT ARGV…`.
 
-Standard library only, no import of ours: it must start in milliseconds and work from any directory. It replaces itself
-by ARGV, so the process id the parent sees is the server's own.
+Standard library only, no import of ours: it must start in milliseconds and work from any directory. It
+replaces itself by ARGV, so the process id the parent sees is the server's own.
 """
 
 import ctypes
@@ -26,8 +27,9 @@ def prctl(option: int, *arguments: int) -> None:
 
 
 def become(uid: int, gid: int, reach_everything: bool) -> None:
-    """Gives up root for uid:gid. With `reach_everything` one capability stays: passing directories closed to others
-    (a checkout below /root), because opening those directories to everybody instead would outlive the process."""
+    """Gives up root for uid:gid. With `reach_everything` one capability stays: passing directories closed to
+    others (a checkout below /root), because opening those directories to everybody instead would outlive the
+    process."""
     if reach_everything:
         prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])
@@ -54,7 +56,8 @@ def main(arguments: list[str]) -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit("parent died before exec / 父进程已退出")
-    # A parent started with nohup or in the background passes ignored signals on; a server must see its SIGTERM.
+    # A parent started with nohup or in the background passes ignored signals on; a server must see its
+    # SIGTERM.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])

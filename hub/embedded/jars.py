@@ -1,7 +1,9 @@
-"""The broker's jars: found by coordinate, checked against SHA-256 digests in kafka.lock, kept in a per-user cache.
+"""The broker's jars: found by coordinate, checked against SHA-256 digests in kafka.lock, kept in a per-user
+cache.
 
-Download and cache live here; how a broker is run does not. No address is written anywhere: the resolver's own setting
-names the repository, so a mirror configured for it (jgo's configuration file) is used without a word from us.
+Download and cache live here; how a broker is run does not. No address is written anywhere: the resolver's own
+setting names the repository, so a mirror configured for it (jgo's configuration file) is used without a word
+from us.
 """
 
 import contextlib
@@ -72,11 +74,12 @@ def cache_directory() -> Path:
 def kafka_jars(cache: Path | None = None, lock: Path = LOCK_FILE) -> Path:
     """The directory that holds exactly the locked jars; downloads them the first time.
 
-    The directory's name is the lock file's digest and it appears by rename, complete or not at all: what exists needs
-    neither network nor further checks. Raises EmbeddedServerError when a download fails or a digest differs."""
+    The directory's name is a digest of the lock's lines and it appears by rename, complete or not at all:
+    what exists needs neither network nor further checks. Raises EmbeddedServerError when a download fails or
+    a digest differs."""
     cache = cache or cache_directory()
     jars = locked_jars(lock)
-    ready = cache / f"kafka-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+    ready = cache / f"kafka-{hashlib.sha256(repr(jars).encode()).hexdigest()[:16]}"
     if ready.is_dir():
         return ready
     cache.mkdir(parents=True, exist_ok=True)
@@ -131,26 +134,31 @@ def _context(repository: Path) -> "MavenContext":
 
 
 def _fetch(context: "MavenContext", jar: Jar, staging: Path) -> None:
-    for attempt in range(1, DOWNLOAD_TRIES_MAX + 1):
+    fetched = _resolve(context, jar)
+    if not _verified(fetched, jar.sha256):
+        raise EmbeddedServerError(
+            f"{jar.file_name} 的 SHA-256 与 {LOCK_FILE.name} 不符，拒绝使用 / its SHA-256 differs, refused"
+        )
+    fetched.replace(staging / jar.file_name)
+
+
+def _resolve(context: "MavenContext", jar: Jar) -> Path:
+    attempt = 1
+    while True:
         artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
         try:
-            fetched = Path(artifact.resolve())
-            break
+            return Path(artifact.resolve())
         except (OSError, RuntimeError, AssertionError) as error:
             # requests' errors are OSErrors; jgo raises RuntimeError for "not found" and for a bad SHA-1
             if artifact.cached_path is not None:
                 artifact.cached_path.unlink(missing_ok=True)
             if attempt == DOWNLOAD_TRIES_MAX:
                 raise EmbeddedServerError(
-                    f"无法下载 {jar.file_name}，首次启动需要访问软件包仓库 / cannot download {jar.file_name}; "
-                    f"the first start needs the package repository: {error}"
+                    f"无法下载 {jar.file_name} / cannot download; the first start needs the package "
+                    f"repository: {error}"
                 ) from error
             time.sleep(RETRY_DELAY_SECONDS * attempt)
-    if not _verified(fetched, jar.sha256):
-        raise EmbeddedServerError(
-            f"{jar.file_name} 的 SHA-256 与 kafka.lock 不符，拒绝使用 / SHA-256 differs from kafka.lock, refused"
-        )
-    fetched.replace(staging / jar.file_name)
+            attempt += 1
 
 
 def _verified(file: Path, sha256: str) -> bool:
@@ -171,7 +179,7 @@ def write_lock(lock: Path = LOCK_FILE) -> None:
             artifact = dependency.artifact
             digest = hashlib.sha256(Path(artifact.resolve()).read_bytes()).hexdigest()
             lines.append(f"{artifact.groupId}:{artifact.artifactId}:{artifact.version} {digest}")
-    head = "# Apache Kafka and what it runs on: group:artifact:version sha256. Written by `python -m hub.embedded.jars`.\n"
+    head = "# Apache Kafka and what it needs: group:artifact:version sha256 (python -m hub.embedded.jars)\n"
     lock.write_text(head + "\n".join(sorted(lines)) + "\n", "utf-8")
 
 

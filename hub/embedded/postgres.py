@@ -45,10 +45,11 @@ SERVER_SETTINGS: Mapping[str, str] = {
 
 
 class EmbeddedPostgres:
-    """One server on 127.0.0.1 whose data survives in `data_dir`, also a SIGKILL. UTF-8, SCRAM with a random password.
+    """One server on 127.0.0.1 whose data survives in `data_dir`, also a SIGKILL. UTF-8, SCRAM with a random
+    password.
 
-    `port`: a remembered or free one when None. `settings`: server settings over ours (tests may pass fsync=off).
-    `start` raises EmbeddedServerError with the tail of the server's log."""
+    `port`: a remembered or free one when None. `settings`: server settings over ours (tests may pass
+    fsync=off). `start` raises EmbeddedServerError with the tail of the server's log."""
 
     def __init__(
         self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None
@@ -91,7 +92,8 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Returns when the server accepts connections; recovers what an earlier run left, whatever ended it."""
+        """Returns when the server accepts connections; recovers what an earlier run left, whatever ended
+        it."""
         if self.running:
             return
         self._lock = process.lock_directory(self.data_dir)
@@ -101,8 +103,8 @@ class EmbeddedPostgres:
             self._password = self._secret()
             if not (self.data_dir / "initialised").exists():
                 self._initialise(account)
-            # We hold the directory's lock, so nobody runs here: a pid file is stale, and the number in it may by now
-            # belong to a stranger, for whose sake PostgreSQL would refuse to start.
+            # We hold the directory's lock, so nobody runs here: a pid file is stale, and the number in it may
+            # by now belong to a stranger, for whose sake PostgreSQL would refuse to start.
             (self._cluster / "postmaster.pid").unlink(missing_ok=True)
             self._start(account)
         except BaseException:
@@ -129,7 +131,8 @@ class EmbeddedPostgres:
                 )
 
     def stop(self) -> None:
-        """A fast shutdown (open sessions are rolled back); the data directory is free afterwards in any case."""
+        """A fast shutdown (open sessions are rolled back); the data directory is free afterwards in any
+        case."""
         if self._process is not None:
             process.stop_process(self._process, signal.SIGINT, STOP_SECONDS_MAX)
             self._process = None
@@ -145,7 +148,8 @@ class EmbeddedPostgres:
         self.stop()
 
     def create_database(self, name: str) -> str:
-        """Creates `name` (lower-case ASCII identifier) unless it exists; returns its URL. Raises EmbeddedServerError."""
+        """Creates `name` (lower-case ASCII identifier) unless it exists; returns its URL. Raises
+        EmbeddedServerError."""
         import asyncio
 
         return asyncio.run(self.create_database_async(name))
@@ -171,7 +175,8 @@ class EmbeddedPostgres:
         return file.read_text("utf-8")
 
     def _initialise(self, account: Account | None) -> None:
-        """Only a data directory whose initialisation never completed is emptied: it cannot hold anything yet."""
+        """Only a data directory whose initialisation never completed is emptied: it cannot hold anything
+        yet."""
         import shutil
 
         shutil.rmtree(self._cluster, ignore_errors=True)
@@ -212,7 +217,8 @@ class EmbeddedPostgres:
         )
 
     def _wait(self, since: int) -> bool:
-        """The pid file's last line is the server's own word that it accepts connections; the pid must be our child's."""
+        """The pid file's last line is the server's own word that it accepts connections; the pid must be our
+        child's."""
         assert self._process is not None
         deadline = time.monotonic() + START_SECONDS_MAX
         while self._process.poll() is None:
@@ -242,7 +248,8 @@ def binaries() -> Path:
 
 
 def _account(data_dir: Path) -> Account | None:
-    """None when we are not root. Otherwise an unprivileged account, and whether it needs help to reach its files."""
+    """None when we are not root. Otherwise an unprivileged account, and whether it needs help to reach its
+    files."""
     if os.geteuid() != 0:
         return None
     for name in UNPRIVILEGED_ACCOUNTS:
@@ -251,8 +258,8 @@ def _account(data_dir: Path) -> Account | None:
             reachable = _open_to_all(data_dir) and _open_to_all(binaries())
             return Account(entry.pw_uid, entry.pw_gid, reach_everything=not reachable)
     raise EmbeddedServerError(
-        "PostgreSQL 不能以 root 运行，且系统没有 postgres 或 nobody 账户 / PostgreSQL cannot run as root and this system "
-        "has neither a postgres nor a nobody account"
+        "PostgreSQL 不能以 root 运行，需要其中一个账户 / PostgreSQL cannot run as root; it needs one "
+        f"of these accounts: {', '.join(UNPRIVILEGED_ACCOUNTS)}"
     )
 
 

@@ -1,6 +1,7 @@
 """Starting operating-system processes that cannot outlive us, and the small things both servers need for it.
 
-Process start, free ports, directory locks and log tails live here; nothing here may know which server it starts.
+Process start, free ports, directory locks and log tails live here; nothing here may know which server it
+starts.
 """
 
 import contextlib
@@ -29,14 +30,18 @@ LOG_BYTES_MAX = 8 << 20
 LOCK_WAIT_SECONDS_MAX = 20.0
 POLL_SECONDS = 0.03
 
+Start = Callable[[], "subprocess.Popen[bytes]"]
+
 
 class EmbeddedServerError(RuntimeError):
-    """An embedded server could not be prepared, started or kept; the text says why, in Chinese and English."""
+    """An embedded server could not be prepared, started or kept; the text says why, in Chinese and
+    English."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """The account a server runs as. `reach_everything`: keep the capability to pass directories closed to others."""
+    """The account a server runs as. `reach_everything`: keep the capability to pass directories closed to
+    others."""
 
     uid: int
     gid: int
@@ -46,16 +51,14 @@ class Account:
 class _Spawner:
     """One thread that starts every child and lives as long as the process.
 
-    PR_SET_PDEATHSIG fires when the *thread* that forked ends, not when the process does. A child started from a pool
-    thread (`asyncio.to_thread`) would be killed when the pool shrinks; started from here it dies with the process only.
+    PR_SET_PDEATHSIG fires when the *thread* that forked ends, not when the process does. A child started from
+    a pool thread (`asyncio.to_thread`) would be killed when the pool shrinks; started from here it dies with
+    the process only.
     """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._work: queue.SimpleQueue[
-            tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]
-        ]
-        self._work = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[tuple[Start, Future[subprocess.Popen[bytes]]]] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="spawner", daemon=True).start()
 
     def _run(self) -> None:
@@ -63,10 +66,10 @@ class _Spawner:
             start, started = self._work.get()
             try:
                 started.set_result(start())
-            except BaseException as error:  # handed to the caller, who waits for it
+            except BaseException as error:  # noqa: BLE001 - handed to the caller, who waits for it
                 started.set_exception(error)
 
-    def submit(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    def submit(self, start: Start) -> subprocess.Popen[bytes]:
         started: Future[subprocess.Popen[bytes]] = Future()
         self._work.put((start, started))
         return started.result()
@@ -87,8 +90,9 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Starts argv[0] (a path) as our direct child, in a session of its own, output appended to `log`.
 
-    The kernel kills it when this process ends in any way, SIGKILL included (Linux). A session of its own keeps a Ctrl-C
-    at the terminal from reaching it before its clients have stopped. Safe from any thread. Raises OSError."""
+    The kernel kills it when this process ends in any way, SIGKILL included (Linux). A session of its own
+    keeps a Ctrl-C at the terminal from reaching it before its clients have stopped. Safe from any thread.
+    Raises OSError."""
     global _spawner
     with _spawner_guard:
         if _spawner is None or _spawner.pid != os.getpid():
@@ -138,7 +142,8 @@ def port_is_free(port: int) -> bool:
 
 
 def free_port(taken: Sequence[int] = ()) -> int:
-    """A loopback port nobody listens on. Another process may still take it: whoever uses it must try again then."""
+    """A loopback port nobody listens on. Another process may still take it: whoever uses it must try again
+    then."""
     chance = random.SystemRandom()
     for _ in range(PORT_TRIES_MAX):
         port = chance.randrange(PORT_MIN, PORT_MAX)
@@ -173,10 +178,12 @@ def write_atomically(file: Path, text: str, mode: int = 0o644) -> None:
 
 
 def lock_directory(directory: Path) -> int:
-    """Takes the directory's lock and returns its descriptor, to be passed on to the server and closed at the end.
+    """Takes the directory's lock and returns its descriptor, to be passed on to the server and closed at the
+    end.
 
-    Because the server inherits it, the lock is held until the last process that uses the directory is gone, also after
-    our own SIGKILL: who holds the lock knows that any pid file found inside is stale. Raises EmbeddedServerError."""
+    Because the server inherits it, the lock is held until the last process that uses the directory is gone,
+    also after our own SIGKILL: who holds the lock knows that any pid file found inside is stale. Raises
+    EmbeddedServerError."""
     directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(directory / "in_use", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     deadline = time.monotonic() + LOCK_WAIT_SECONDS_MAX
