@@ -17,12 +17,14 @@ PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
 CAPABILITY_VERSION_3 = 0x20080522
 
-LIBC = ctypes.CDLL(None, use_errno=True)
+
+def libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def prctl(option: int, *arguments: int) -> None:
     padded = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
-    if LIBC.prctl(ctypes.c_int(option), *padded) != 0:
+    if libc().prctl(ctypes.c_int(option), *padded) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
@@ -41,7 +43,7 @@ def become(uid: int, gid: int, reach_everything: bool) -> None:
     kept = 1 << CAP_DAC_OVERRIDE
     # effective, permitted, inheritable; then the same for the upper 32 capabilities
     data = (ctypes.c_uint32 * 6)(kept, kept, kept, 0, 0, 0)
-    if LIBC.capset(header, data) != 0:
+    if libc().capset(header, data) != 0:
         raise OSError(ctypes.get_errno(), "capset")
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_OVERRIDE)
 

@@ -5,6 +5,7 @@ starts.
 """
 
 import contextlib
+import ctypes
 import fcntl
 import json
 import os
@@ -20,6 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+
+from hub.embedded.child import PR_SET_PDEATHSIG
 
 CHILD = Path(__file__).with_name("child.py")
 # Below Linux's ephemeral range (32768…), so that no outgoing connection takes the port between two starts.
@@ -114,6 +117,12 @@ def spawn(
             )
 
     return _spawner.submit(start)
+
+
+def signal_at_parents_end(number: signal.Signals) -> None:
+    """Asks the kernel to send us `number` when the process that started us ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
 def stop_process(process: subprocess.Popen[bytes], first: signal.Signals, wait_seconds_max: float) -> bool:
