@@ -1,0 +1,107 @@
+"""What a simulated member needs to know to start, read once from the environment. No defaults for secrets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from signing.http_auth import HMAC_SHA256, HMAC_SM3
+
+# Stub -> the members it speaks for, and the algorithm each of them signs with.
+MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "platform": ("platform",),
+    "dept-a": ("dept-a",),
+    "dept-b": ("dept-b",),
+    "s08": ("window-haikou", "window-sanya"),
+    "credit": ("credit",),
+    "nation": ("nation",),
+    "supervision": ("supervision",),
+}
+NAMES: Final = tuple(MEMBERS)
+_SM3_MEMBERS: Final = frozenset({"dept-a"})
+_ASMX: Final = frozenset({"dept-b"})
+_TABLES: Final = frozenset({"nation"})
+
+
+class StubSettingsError(ValueError):
+    """A setting is missing or wrong; the text names the environment variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One member this process speaks for. inbound_key signs what it sends; outbound_key verifies what the hub
+    sends (R16, R17).
+    """
+
+    member: str
+    algorithm: str
+    inbound_key: bytes
+    outbound_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StubSettings:
+    """Frozen settings of one stub process. `address` is (host, port); port 0 takes a free one."""
+
+    name: str
+    address: tuple[str, int]
+    gateway_url: str
+    directory: Path
+    identities: tuple[Identity, ...]
+    sp_key: str = ""
+    sp_secret: str = ""
+    database_url: str = ""
+
+    def identity(self, member: str) -> Identity:
+        """The identity of a member of this process. Raises KeyError."""
+        for identity in self.identities:
+            if identity.member == member:
+                return identity
+        raise KeyError(member)
+
+
+def from_env(name: str, env: Mapping[str, str]) -> StubSettings:
+    """Settings of the stub called `name`. Raises StubSettingsError naming the variable."""
+    if name not in MEMBERS:
+        raise StubSettingsError(f"未知模拟成员 {name!r} / unknown stub: use one of {', '.join(NAMES)}")
+    return StubSettings(
+        name=name,
+        address=_address(_need(env, "HUB_STUB_LISTEN")),
+        gateway_url=_url(_need(env, "HUB_GATEWAY_URL"), "HUB_GATEWAY_URL"),
+        directory=Path(_need(env, "HUB_DATA_DIR")) / "stubs" / name,
+        identities=() if name in _TABLES else tuple(_identity(member, env) for member in MEMBERS[name]),
+        sp_key=_need(env, "HUB_MEMBER_DEPT_B_SP_KEY") if name in _ASMX else "",
+        sp_secret=_need(env, "HUB_MEMBER_DEPT_B_SP_SECRET") if name in _ASMX else "",
+        database_url=_need(env, "HUB_NATION_DATABASE_URL") if name in _TABLES else "",
+    )
+
+
+def _identity(member: str, env: Mapping[str, str]) -> Identity:
+    prefix = f"HUB_MEMBER_{member.upper().replace('-', '_')}_"
+    outbound = _need(env, prefix + "OUTBOUND_KEY").encode()
+    # The 2009 department cannot sign: it sends with its SP key and secret instead.
+    inbound = b"" if member in _ASMX else _need(env, prefix + "INBOUND_KEY").encode()
+    algorithm = HMAC_SM3 if member in _SM3_MEMBERS else HMAC_SHA256
+    return Identity(member, algorithm, inbound, outbound)
+
+
+def _need(env: Mapping[str, str], variable: str) -> str:
+    value = env.get(variable, "").strip()
+    if not value:
+        raise StubSettingsError(f"缺少环境变量 {variable} / environment variable {variable} is not set")
+    return value
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise StubSettingsError(f"HUB_STUB_LISTEN 应为 主机:端口 / must be host:port, got {text!r}")
+    return host, int(port)
+
+
+def _url(text: str, variable: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise StubSettingsError(f"{variable} 应为 http(s) 地址 / must be an http(s) URL, got {text!r}")
+    return text.rstrip("/")
