@@ -1,0 +1,188 @@
+"""The gateway role: every part put together once, in the order in which it starts and stops.
+
+No message logic: intake.py accepts, the doors (rest, soap, files) translate.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Litestar, Request
+from litestar.exceptions import HTTPException
+from litestar.response import Response
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
+
+from hub import directory
+from hub.config import Settings, SettingsError
+from hub.gateway import health, rest, server
+from hub.gateway.callers import Callers, caller_of
+from hub.gateway.errors import Rejected
+from hub.gateway.intake import Intake
+from hub.gateway.known import Known
+from hub.gateway.metrics import Metrics
+from hub.gateway.producer import PatientProducer
+from hub.gateway.wire import JSON, rejection
+from signing.digest import hmac_sm3
+
+log = structlog.get_logger()
+
+REQUESTS_IN_FLIGHT_MAX: Final = 1_000
+# What a probe or an operator asks must be answered while members are being told to wait.
+_ALWAYS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What the gateway's doors work with."""
+
+    settings: Settings
+    callers: Callers
+    producer: PatientProducer
+    known: Known
+    metrics: Metrics
+
+
+def build_app(context: Context) -> ASGIApp:
+    """The ASGI application with every route."""
+    app = Litestar(
+        route_handlers=list(_handlers(context)),
+        openapi_config=None,
+        exception_handlers={Rejected: _on_rejected, HTTPException: _on_http, Exception: _on_failure},
+        request_max_body_size=None,
+        debug=False,
+    )
+    return _Gate(app, context.metrics)
+
+
+def _handlers(context: Context) -> Iterable[ControllerRouterHandler]:
+    settings = context.settings
+    intake = Intake(
+        context.producer,
+        context.known,
+        context.metrics,
+        province=settings.province,
+        pseudonym_key=settings.pseudonym_key,
+        record_bytes_max=settings.body_bytes_max,
+    )
+    yield from rest.routes(context.callers, intake, context.metrics, body_bytes_max=settings.body_bytes_max)
+    yield from health.routes(context.producer, context.metrics)
+
+
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    *,
+    listening: socket.socket | None = None,
+    env: Mapping[str, str] = os.environ,
+) -> None:
+    """Run the gateway until `stop`. It starts without its broker and without PostgreSQL and answers 503 for
+    what it cannot do meanwhile. env: where the members' inbound keys are taken from.
+
+    Raises SettingsError, hub.directory.DirectoryError, or OSError when the address is taken.
+    """
+    if not settings.pseudonym_key:
+        raise SettingsError("缺少环境变量 / missing environment variable: HUB_PSEUDONYM_KEY")
+    members = directory.load(settings.directory_dir).members.values()
+    sock = listening or server.bind(settings.gateway_listen)
+    producer = PatientProducer(settings)
+    async with producer.running():
+        context = Context(
+            settings=settings,
+            callers=Callers([caller_of(member, env) for member in members], token_key=_token_key(settings)),
+            producer=producer,
+            known=Known(),
+            metrics=Metrics(),
+        )
+        log.info("gateway.open", listen=sock.getsockname()[:2])
+        await server.run(build_app(context), [sock], stop)
+    log.info("gateway.closed")
+
+
+class _Gate:
+    """Bounds the requests under way and counts every answer."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        metrics = self._metrics
+        if metrics.in_flight >= REQUESTS_IN_FLIGHT_MAX and scope["path"] not in _ALWAYS:
+            metrics.request("gate", 503)
+            await _send_busy(send)
+            return
+
+        async def counted(event: Any) -> None:
+            if event["type"] == "http.response.start":
+                metrics.request(_door(scope["path"]), event["status"])
+            await send(event)
+
+        metrics.in_flight += 1
+        try:
+            await self._app(scope, receive, counted)
+        finally:
+            metrics.in_flight -= 1
+
+
+def _door(path: str) -> str:
+    # Known names only: a caller's input must not become a label.
+    first = path.strip("/").split("/", 2)
+    name = first[1] if len(first) > 1 and first[0] in ("v1", "soap") else first[0]
+    return name if name in _DOORS else "other"
+
+
+_DOORS: Final = frozenset(
+    {"messages", "cases", "files", "hub", "sp", "schemas", "subjects", "registry", "docs", "openapi.json"}
+)
+
+
+async def _send_busy(send: Send) -> None:
+    busy = Rejected(
+        503,
+        "busy",
+        f"同时处理的请求已达 {REQUESTS_IN_FLIGHT_MAX} 个，请稍后原样重发",
+        f"{REQUESTS_IN_FLIGHT_MAX} requests are under way, send the same again later",
+    )
+    body = busy.body()
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 503,
+            "headers": [
+                (b"content-type", JSON.encode()),
+                (b"content-length", b"%d" % len(body)),
+                (b"retry-after", b"1"),
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _on_rejected(_: Request[Any, Any, Any], error: Rejected) -> Response[bytes]:
+    return rejection(error)
+
+
+def _on_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    # Litestar's own: no such path, method not allowed.
+    zh = {404: "没有这个地址", 405: "该地址不支持此方法"}.get(error.status_code, "请求不能处理")
+    return rejection(Rejected(error.status_code, "http", zh, error.detail or "the request cannot be served"))
+
+
+def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    log.error("gateway.failure", path=request.scope["path"], exc_info=error)
+    return rejection(
+        Rejected(
+            500,
+            "internal",
+            "枢纽内部错误，未出具回执，可原样重发",
+            "internal error, no receipt was given; the same may be sent again",
+        )
+    )
+
+
+def _token_key(settings: Settings) -> bytes:
+    # Every gateway must check every gateway's tokens; one secret less to hand out when none is set.
+    return settings.token_key or hmac_sm3(settings.pseudonym_key, b"GOVHUB-TOKEN-KEY-1")

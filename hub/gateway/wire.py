@@ -1,0 +1,91 @@
+"""HTTP as the gateway's doors need it: a bounded body, the request line as it was signed, replies and
+errors. No message logic."""
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+from litestar import Request
+from litestar.response import Response
+
+from hub.gateway.errors import Rejected, too_large
+
+JSON: Final = "application/json; charset=utf-8"
+BODY_READ_MS_MAX: Final = 15_000
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def headers_of(request: AnyRequest) -> dict[str, str]:
+    """Headers by lower-case name. A header that authenticates and is given twice would be read differently
+    by two readers: refused."""
+    headers: dict[str, str] = {}
+    for name, value in request.scope["headers"]:
+        text = name.decode("latin-1")
+        if text in headers and text.startswith(("x-hub-", "content-")):
+            raise Rejected(400, "header_twice", f"请求头 {text} 出现两次", f"header {text} appears twice")
+        headers[text] = value.decode("latin-1")
+    return headers
+
+
+def path_and_query(request: AnyRequest) -> str:
+    """The request line's target exactly as it travelled: what the caller signed."""
+    scope = request.scope
+    path: bytes = scope["raw_path"]
+    query: bytes = scope["query_string"]
+    return (path + b"?" + query if query else path).decode("ascii", "replace")
+
+
+def address_of(request: AnyRequest) -> str:
+    """The peer's address; behind a reverse proxy, the proxy's (address lists are then the proxy's affair)."""
+    client = request.scope["client"]
+    return client[0] if client else ""
+
+
+async def read_body(
+    request: AnyRequest, bytes_max: int, *, what_zh: str = "正文", what_en: str = "the body"
+) -> bytes:
+    """The whole body within its bounds. Raises Rejected 413, or 408 when it does not arrive in
+    BODY_READ_MS_MAX."""
+    announced = request.scope["headers"]
+    for name, value in announced:
+        if name == b"content-length" and value.isdigit() and int(value) > bytes_max:
+            raise too_large(what_zh, what_en, bytes_max)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_READ_MS_MAX / 1000):
+            while True:
+                event: Any = await request.receive()
+                if event["type"] == "http.disconnect":
+                    raise Rejected(
+                        400,
+                        "disconnected",
+                        "连接在正文传完前断开",
+                        "the connection ended before the body did",
+                    )
+                chunk = event.get("body", b"")
+                size += len(chunk)
+                if size > bytes_max:
+                    raise too_large(what_zh, what_en, bytes_max)
+                chunks.append(chunk)
+                if not event.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    except TimeoutError as error:
+        raise Rejected(
+            408,
+            "slow_body",
+            f"正文未在 {BODY_READ_MS_MAX // 1000} 秒内传完",
+            f"the body did not arrive within {BODY_READ_MS_MAX // 1000} s",
+        ) from error
+
+
+def reply(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """A JSON reply."""
+    return Response(msgspec.json.encode(content), status_code=status, media_type=JSON, headers=headers)
+
+
+def rejection(error: Rejected) -> Response[bytes]:
+    """The JSON form of a refusal."""
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None
+    return Response(error.body(), status_code=error.status, media_type=JSON, headers=headers)
