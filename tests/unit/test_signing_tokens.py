@@ -24,7 +24,8 @@ NOW_MS = NOW_S * 1000
 def refused(call: Any) -> str:
     with pytest.raises(AuthError) as caught:
         call()
-    assert caught.value.zh and caught.value.en
+    assert caught.value.zh
+    assert caught.value.en
     return caught.value.code
 
 
