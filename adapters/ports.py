@@ -1,4 +1,5 @@
-"""What the hub and an adapter say to each other: a Submission comes in, a Dispatch goes out, a Reply comes back.
+"""What the hub and an adapter say to each other: a Submission comes in, a Dispatch goes out, a Reply comes
+back.
 
 No transport and no dialect lives here.
 """
@@ -13,8 +14,10 @@ import msgspec
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """One message as a member sent it, decoded from its dialect but not yet validated or numbered.
 
-    source_ref: what identifies the message at its sender (R1). case_ref: the member's own case reference (opening messages and
-    cases begun at its counter). case_no: 办件编号 when the member knows it. occurred_at: ISO 8601; without zone = Asia/Shanghai (R7).
+    source_ref: what identifies the message at its sender (R1). case_ref: the member's own case reference
+    (opening messages and
+    cases begun at its counter). case_no: 办件编号 when the member knows it. occurred_at: ISO 8601; without
+    zone = Asia/Shanghai (R7).
     """
 
     type: str
@@ -31,8 +34,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
     """One message on its way to one member. `id` is derived and never changes, whatever is retried (G4).
 
-    kind: what the member is asked to take; normally the message type, `credit.query` for a credit query made of a submission,
-    `case.supervision_copy` for a copy. body: the decoded Avro body of `type`. flags: e.g. "second-correction" (F11).
+    kind: what the member is asked to take; normally the message type, `credit.query` for a credit query made
+    of a submission,
+    `case.supervision_copy` for a copy. body: the decoded Avro body of `type`. flags: e.g. "second-correction"
+    (F11).
     """
 
     id: str
@@ -65,7 +70,8 @@ class ReplyKind(enum.StrEnum):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """A member's answer. detail: what it said, at most 1,000 characters. answer: a message that came back in the reply (credit grade)."""
+    """A member's answer. detail: what it said, at most 1,000 characters. answer: a message that came back in
+    the reply (credit grade)."""
 
     kind: ReplyKind
     code: str = ""
@@ -74,11 +80,13 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TooLate(Exception):
-    """The call may no longer start: its intent is older than start_within_ms (G4). Nothing was written to the member."""
+    """The call may no longer start: its intent is older than start_within_ms (G4). Nothing was written to the
+    member."""
 
 
 class FormatError(Exception):
-    """A document in a member's dialect that cannot be decoded. field, rule and standard name the place; texts are bilingual."""
+    """A document in a member's dialect that cannot be decoded. field, rule and standard name the place; texts
+    are bilingual."""
 
     def __init__(self, field: str, rule: str, standard: str, zh: str, en: str) -> None:
         super().__init__(f"{zh} / {en}")
@@ -95,11 +103,13 @@ class MemberPort(Protocol):
     """One member's adapter, opened once per delivery lane."""
 
     async def deliver(self, dispatch: Dispatch, may_start: Callable[[], bool]) -> Reply:
-        """Hand the dispatch over. `may_start` is asked immediately before the request is written; False -> raise TooLate."""
+        """Hand the dispatch over. `may_start` is asked immediately before the request is written; False ->
+        raise TooLate."""
         ...
 
     async def query(self, dispatch: Dispatch) -> Reply:
-        """Ask a queryable member whether it holds this dispatch: DONE, ABSENT, REFUSED, UNKNOWN or UNREACHABLE."""
+        """Ask a queryable member whether it holds this dispatch: DONE, ABSENT, REFUSED, UNKNOWN or
+        UNREACHABLE."""
         ...
 
     async def close(self) -> None: ...

@@ -66,7 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
-        """Settings from HUB_* variables. Raises SettingsError naming the variable that is missing or out of bounds."""
+        """Settings from HUB_* variables. Raises SettingsError naming the variable that is missing or out of
+        bounds."""
         values: dict[str, Any] = {}
         for name, parse in _PARSERS.items():
             variable = "HUB_" + name.upper()
@@ -78,7 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError as error:
                 raise SettingsError(f"{variable}={raw!r}: {error}") from None
         if "kafka_bootstrap" not in values:
-            raise SettingsError("缺少环境变量 / missing environment variable: HUB_KAFKA_BOOTSTRAP (host:port[,host:port])")
+            raise SettingsError(
+                "缺少环境变量 / missing environment variable: HUB_KAFKA_BOOTSTRAP (host:port[,host:port])"
+            )
         data_dir = values.setdefault("data_dir", Path("data"))
         values.setdefault("directory_dir", Path(__file__).parent / "directory" / "data")
         values.setdefault("files_dir", data_dir / "files")

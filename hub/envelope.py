@@ -1,6 +1,8 @@
-"""The envelope of every record on a hub topic: CloudEvents 1.0 attributes as Kafka headers (binary content mode).
+"""The envelope of every record on a hub topic: CloudEvents 1.0 attributes as Kafka headers (binary content
+mode).
 
-Only the gateway and the router write these headers; everything else reads them. Bodies are never touched here.
+Only the gateway and the router write these headers; everything else reads them. Bodies are never touched
+here.
 """
 
 from collections.abc import Iterable
@@ -10,7 +12,8 @@ import msgspec
 
 Headers = tuple[tuple[str, bytes], ...]
 
-# CloudEvents attribute -> field of Message. Attributes that a contract lifts from the body travel as `ce_x<name>`.
+# CloudEvents attribute -> field of Message. Attributes that a contract lifts from the body travel as
+# `ce_x<name>`.
 _FIELDS: Final = {
     "ce_id": "id",
     "ce_source": "source",
@@ -29,10 +32,13 @@ LIFTED_PREFIX: Final = "ce_x"
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):
-    """One message as the hub sees it. `value` is the Avro body in the Confluent wire format, never decoded here.
+    """One message as the hub sees it. `value` is the Avro body in the Confluent wire format, never decoded
+    here.
 
-    time_ms: business time (occurredAt) in ms since the epoch, UTC. source: member id. subject: the aggregate's own number (R6).
-    attributes: routing fields lifted from the body by the contract (`window`, `sn`, `grade`, `party` ...), without prefix.
+    time_ms: business time (occurredAt) in ms since the epoch, UTC. source: member id. subject: the
+    aggregate's own number (R6).
+    attributes: routing fields lifted from the body by the contract (`window`, `sn`, `grade`, `party` ...),
+    without prefix.
     """
 
     id: str
@@ -76,7 +82,8 @@ def to_headers(message: Message, extra: Iterable[tuple[str, bytes]] = ()) -> lis
 def from_record(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Message:
     """The Message of a Kafka record.
 
-    Raises ValueError when an attribute the hub always writes is missing: such a record did not come from a gateway.
+    Raises ValueError when an attribute the hub always writes is missing: such a record did not come from a
+    gateway.
     """
     fields: dict[str, str] = {}
     attributes: dict[str, str] = {}
@@ -98,4 +105,6 @@ def from_record(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Me
             **fields,
         )
     except KeyError as missing:
-        raise ValueError(f"缺少信封属性 / envelope attribute missing: {missing.args[0]} (CloudEvents 1.0)") from None
+        raise ValueError(
+            f"缺少信封属性 / envelope attribute missing: {missing.args[0]} (CloudEvents 1.0)"
+        ) from None

@@ -10,15 +10,18 @@ class BrokerAway(HubError):
 
 
 class Fenced(HubError):
-    """Another producer took this transactional id, or the coordinator timed the transaction out: close the lane and reopen it."""
+    """Another producer took this transactional id, or the coordinator timed the transaction out: close the
+    lane and reopen it."""
 
 
 class UnknownOutcome(HubError):
-    """A commit was sent and its outcome is not known: drop the overlay, reopen, and let the changelog tell."""
+    """A commit was sent and its outcome is not known: drop the overlay, reopen, and let the changelog
+    tell."""
 
 
 class OutputRefused(HubError):
-    """The broker refused a record of this transaction. Nothing of it was committed; place = (topic, partition) of the refused record."""
+    """The broker refused a record of this transaction. Nothing of it was committed; place = (topic,
+    partition) of the refused record."""
 
     def __init__(self, text: str, place: tuple[str, int] | None = None) -> None:
         super().__init__(text)
@@ -26,4 +29,5 @@ class OutputRefused(HubError):
 
 
 class LaneStopped(HubError):
-    """A lane must not go on by itself: its position is outside the log, or the park brake was pulled. An operator decides."""
+    """A lane must not go on by itself: its position is outside the log, or the park brake was pulled. An
+    operator decides."""

@@ -1,4 +1,5 @@
-"""Derived identifiers. Nothing here reads a clock, draws a random number or keeps state: the same input gives the same id for ever (G4, G8)."""
+"""Derived identifiers. Nothing here reads a clock, draws a random number or keeps state: the same input gives
+the same id for ever (G4, G8)."""
 
 from typing import Final
 
@@ -27,12 +28,14 @@ def originated_id(cause: str, kind: str, detail: str = "") -> str:
 
 
 def dispatch_id(message: str, destination: str) -> str:
-    """32 hex characters derived from (message id, destination member): the same across retry, crash, replay and failover (G4)."""
+    """32 hex characters derived from (message id, destination member): the same across retry, crash, replay
+    and failover (G4)."""
     return _derive("dispatch", message, destination)[:16].hex()
 
 
 def case_number(member: str, source_system: str, case_ref: str, *, province: str = "46") -> str:
-    """办件编号 for a case the hub numbers: province + 16 base-32 characters of SM3 + ISO 7064 MOD 37,36 check character (19 in all)."""
+    """办件编号 for a case the hub numbers: province + 16 base-32 characters of SM3 + ISO 7064 MOD 37,36 check
+    character (19 in all)."""
     number = int.from_bytes(_derive("case", member, source_system, case_ref)[:10])
     digits = "".join(_ALPHABET[(number >> shift) & 31] for shift in range(75, -5, -5))
     payload = province + digits

@@ -1,6 +1,7 @@
 """Everything the hub does with Kafka goes through here: the only module that imports aiokafka.
 
-Intake producer, transactional producer of a lane, read_committed readers, group membership, topic administration.
+Intake producer, transactional producer of a lane, read_committed readers, group membership, topic
+administration.
 No routing, no state, no HTTP.
 """
 
@@ -8,10 +9,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import aiokafka.errors
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    TopicPartition,
+)
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.partitioner import DefaultPartitioner
@@ -19,9 +26,18 @@ from aiokafka.partitioner import DefaultPartitioner
 from hub.config import Settings
 from hub.errors import BrokerAway, Fenced, OutputRefused, UnknownOutcome
 
-__all__ = ["Admin", "BrokerAway", "IntakeProducer", "LaneProducer", "Membership", "Reader", "Record", "TopicPartition"]
+__all__ = [
+    "Admin",
+    "BrokerAway",
+    "IntakeProducer",
+    "LaneProducer",
+    "Membership",
+    "Reader",
+    "Record",
+    "TopicPartition",
+]
 
-Record = ConsumerRecord
+Record: TypeAlias = ConsumerRecord[Any, Any]
 Header = tuple[str, bytes]
 # What aiokafka itself logs at WARNING while it recovers by itself is of no use to an operator.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -64,12 +80,15 @@ class IntakeProducer:
     async def send(self, topic: str, key: bytes, value: bytes, headers: Sequence[Header]) -> tuple[int, int]:
         """Produce one record and wait for acks=all; returns (partition, offset).
 
-        Raises BrokerAway when it was not acknowledged in produce_timeout_ms: its outcome is unknown, sending it again is safe (ids are derived).
+        Raises BrokerAway when it was not acknowledged in produce_timeout_ms: its outcome is unknown, sending
+        it again is safe (ids are derived).
         Raises OutputRefused when the broker refuses it (too large).
         """
         try:
             async with asyncio.timeout(self._settings.produce_timeout_ms / 1000):
-                future = await self._producer.send(self._settings.topic(topic), key=key, value=value, headers=headers)
+                future = await self._producer.send(
+                    self._settings.topic(topic), key=key, value=value, headers=list(headers)
+                )
                 metadata = await future
         except aiokafka.errors.MessageSizeTooLargeError as error:
             raise OutputRefused(repr(error)) from error
@@ -85,10 +104,13 @@ class IntakeProducer:
 
 
 class LaneProducer:
-    """One transactional id's producer. After any failure it is closed and a new one is made: its sequence numbers are not trusted again.
+    """One transactional id's producer. After any failure it is closed and a new one is made: its sequence
+    numbers are not trusted again.
 
-    Why not aiokafka's own transaction context: commit_transaction() commits although a batch of that transaction was refused
-    (MessageSizeTooLarge): the other outputs become visible and this one is lost. So every produce future is awaited first.
+    Why not aiokafka's own transaction context: commit_transaction() commits although a batch of that
+    transaction was refused
+    (MessageSizeTooLarge): the other outputs become visible and this one is lost. So every produce future is
+    awaited first.
     """
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:
@@ -100,7 +122,8 @@ class LaneProducer:
             transaction_timeout_ms=settings.transaction_timeout_ms,
             max_batch_size=settings.batch_bytes_max,
             max_request_size=8 << 20,
-            # The first batch of a transaction may be answered NOT_ENOUGH_REPLICAS while the broker verifies it; 100 ms would dominate.
+            # The first batch of a transaction may be answered NOT_ENOUGH_REPLICAS while the broker verifies
+            # it; 100 ms would dominate.
             retry_backoff_ms=5,
             request_timeout_ms=20_000,
         )
@@ -119,11 +142,14 @@ class LaneProducer:
         offsets: Mapping[TopicPartition, int],
         group: str,
     ) -> dict[tuple[str, int], int]:
-        """One transaction: all outputs, the group's offsets, every future awaited, then commit. Returns the first offset written per partition.
+        """One transaction: all outputs, the group's offsets, every future awaited, then commit. Returns the
+        first offset written per partition.
 
         outputs: (full topic name, partition) -> records in order.
-        Raises OutputRefused (nothing was committed; .culprit names the partition), Fenced (another owner or a timed-out transaction),
-        BrokerAway (nothing committed), UnknownOutcome (the commit was sent and its answer is not known: drop the overlay and reopen).
+        Raises OutputRefused (nothing was committed; .culprit names the partition), Fenced (another owner or a
+        timed-out transaction),
+        BrokerAway (nothing committed), UnknownOutcome (the commit was sent and its answer is not known: drop
+        the overlay and reopen).
         After any of these the producer must be closed.
         """
         producer = self._producer
@@ -140,7 +166,8 @@ class LaneProducer:
             raise Fenced(self.transactional_id) from error
         except (aiokafka.errors.KafkaError, TimeoutError, AssertionError) as error:
             raise BrokerAway(repr(error)) from error
-        # Shielded: a cancelled commit may still become visible, and the caller must learn that it does not know.
+        # Shielded: a cancelled commit may still become visible, and the caller must learn that it does not
+        # know.
         ending = asyncio.ensure_future(producer.commit_transaction())
         try:
             async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000):
@@ -155,7 +182,9 @@ class LaneProducer:
             raise UnknownOutcome(repr(error)) from error
         return first
 
-    async def _send(self, place: tuple[str, int], records: list["Output"]) -> list[tuple[int, "asyncio.Future[Any]"]]:
+    async def _send(
+        self, place: tuple[str, int], records: list["Output"]
+    ) -> list[tuple[int, "asyncio.Future[Any]"]]:
         """Batches of one partition. Several only when they do not fit into one."""
         topic, partition = place
         producer = self._producer
@@ -166,7 +195,9 @@ class LaneProducer:
             if batch.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
                 if batch.record_count() == 0:
                     raise OutputRefused(f"{topic}-{partition}: record larger than batch_bytes_max", place)
-                sent.append((batch.record_count(), await producer.send_batch(batch, topic, partition=partition)))
+                sent.append(
+                    (batch.record_count(), await producer.send_batch(batch, topic, partition=partition))
+                )
                 batch = producer.create_batch()
                 if batch.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
                     raise OutputRefused(f"{topic}-{partition}: record larger than batch_bytes_max", place)
@@ -182,17 +213,20 @@ class LaneProducer:
 
     async def close(self) -> None:
         """Close without committing anything."""
-        with contextlib.suppress(aiokafka.errors.KafkaError, AssertionError, TimeoutError, asyncio.InvalidStateError):
+        with contextlib.suppress(
+            aiokafka.errors.KafkaError, AssertionError, TimeoutError, asyncio.InvalidStateError
+        ):
             async with asyncio.timeout(5):
                 await self._producer.stop()
 
 
-Output = tuple[bytes | None, bytes | None, Sequence[Header], int]
+Output = tuple[bytes | None, bytes | None, list[Header], int]
 """key, value, headers, timestamp in ms."""
 
 
 def _forget(task: "asyncio.Future[Any]") -> None:
-    # The outcome is unknown to the caller already; this only keeps asyncio from reporting an unretrieved exception.
+    # The outcome is unknown to the caller already; this only keeps asyncio from reporting an unretrieved
+    # exception.
     if not task.cancelled():
         task.exception()
 
@@ -200,7 +234,8 @@ def _forget(task: "asyncio.Future[Any]") -> None:
 async def _await_all(
     futures: list[tuple[tuple[str, int], list[tuple[int, "asyncio.Future[Any]"]]]],
 ) -> dict[tuple[str, int], int]:
-    """Await every produce future before the commit; the first refusal is raised after all of them are known."""
+    """Await every produce future before the commit; the first refusal is raised after all of them are
+    known."""
     first: dict[tuple[str, int], int] = {}
     refused: Exception | None = None
     for place, sent in futures:
@@ -221,7 +256,8 @@ async def _await_all(
 
 
 class Reader:
-    """A read_committed reader of whole partitions, outside any group: its positions are the caller's business.
+    """A read_committed reader of whole partitions, outside any group: its positions are the caller's
+    business.
 
     Used by lanes (input, changelog), projector, books and console.
     """
@@ -255,7 +291,11 @@ class Reader:
         """All partitions of these topics (full names), in order; a topic that does not exist gives none."""
         wanted = list(topics)
         cluster = await self._consumer._client.fetch_all_metadata()
-        return [TopicPartition(topic, p) for topic in wanted for p in sorted(cluster.partitions_for_topic(topic) or ())]
+        return [
+            TopicPartition(topic, p)
+            for topic in wanted
+            for p in sorted(cluster.partitions_for_topic(topic) or ())
+        ]
 
     async def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """First retained offset per partition."""
@@ -306,12 +346,17 @@ class Reader:
     async def read_to_stable(
         self, positions: Mapping[TopicPartition, int], *, batch_max: int = 2_000
     ) -> AsyncIterator[list[Record]]:
-        """Every committed record from these positions to the last stable offsets as they are now; then stops."""
+        """Every committed record from these positions to the last stable offsets as they are now; then
+        stops."""
         ends = await self.stable_offsets(positions)
         self.assign(positions)
         left = {place for place, end in ends.items() if positions[place] < end}
         while left:
-            records = [r for r in await self.poll(200, batch_max) if r.offset < ends[TopicPartition(r.topic, r.partition)]]
+            records = [
+                r
+                for r in await self.poll(200, batch_max)
+                if r.offset < ends[TopicPartition(r.topic, r.partition)]
+            ]
             if records:
                 yield records
             for place in list(left):
@@ -332,9 +377,11 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 class Membership:
-    """Membership in a consumer group, for the assignment only: every partition stays paused, data is read by each lane's own Reader.
+    """Membership in a consumer group, for the assignment only: every partition stays paused, data is read by
+    each lane's own Reader.
 
-    Why: aiokafka's fetcher stops fetching from a broker while one partition of it has unread records, so one slow lane would hold up
+    Why: aiokafka's fetcher stops fetching from a broker while one partition of it has unread records, so one
+    slow lane would hold up
     the others; and a group consumer's positions would be reset to the group's offsets by every rebalance.
     """
 
@@ -351,8 +398,11 @@ class Membership:
             metadata_max_age_ms=5_000,
         )
 
-    async def start(self, topics: Sequence[str], changed: Callable[[set[TopicPartition]], Awaitable[None]]) -> None:
-        """Join. `changed` is awaited with the whole assignment after every rebalance and must return quickly."""
+    async def start(
+        self, topics: Sequence[str], changed: Callable[[set[TopicPartition]], Awaitable[None]]
+    ) -> None:
+        """Join. `changed` is awaited with the whole assignment after every rebalance and must return
+        quickly."""
 
         async def on_assigned(assigned: set[TopicPartition]) -> None:
             if assigned:
@@ -376,11 +426,14 @@ class Membership:
 
 
 class Admin:
-    """Topic administration (topics.plan.TopicAdmin) and the identities a lane checks before it trusts its store."""
+    """Topic administration (topics.plan.TopicAdmin) and the identities a lane checks before it trusts its
+    store."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=20_000)
+        self._client = AIOKafkaAdminClient(
+            bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=20_000
+        )
 
     async def __aenter__(self) -> "Admin":
         try:
@@ -397,7 +450,10 @@ class Admin:
         names = [name for name in await self._client.list_topics() if not name.startswith("__")]
         if not names:
             return {}
-        found = {t["topic"]: {"partitions": len(t["partitions"]), "config": {}} for t in await self._client.describe_topics(names)}
+        found = {
+            t["topic"]: {"partitions": len(t["partitions"]), "config": {}}
+            for t in await self._client.describe_topics(names)
+        }
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         for response in await self._client.describe_configs(resources):
             for resource in response.resources:
@@ -406,7 +462,9 @@ class Admin:
                     found[name]["config"] = {entry[0]: entry[1] for entry in entries}
         return found
 
-    async def create(self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> None:
+    async def create(
+        self, name: str, partitions: int, replication_factor: int, config: Mapping[str, str]
+    ) -> None:
         """Create a topic; one that exists already is left as it is (two processes may apply at once)."""
         topic = NewTopic(name, partitions, replication_factor, topic_configs=dict(config))
         response = await self._client.create_topics([topic])
@@ -417,7 +475,9 @@ class Admin:
 
     async def alter_config(self, name: str, config: Mapping[str, str]) -> None:
         """Set these configuration values of a topic."""
-        await self._client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=dict(config))])
+        await self._client.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name, configs=dict(config))]
+        )
 
     async def cluster_id(self) -> str:
         """The cluster's identity."""
@@ -431,7 +491,9 @@ class Admin:
 
 async def write_all(settings: Settings, topic: str, records: Iterable[tuple[bytes, bytes | None]]) -> None:
     """Publish keyed records (a compacted table) with acks=all. Raises BrokerAway."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all", enable_idempotence=True)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap, acks="all", enable_idempotence=True
+    )
     try:
         await producer.start()
         futures = [await producer.send(settings.topic(topic), key=key, value=value) for key, value in records]
@@ -465,12 +527,17 @@ async def open_producer(settings: Settings) -> AsyncIterator[IntakeProducer]:
         await producer.stop()
 
 
-async def written_offsets(settings: Settings, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-    """High watermark per partition: everything written, committed or not. The books wait until the last stable offset has passed it.
+async def written_offsets(
+    settings: Settings, partitions: Iterable[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """High watermark per partition: everything written, committed or not. The books wait until the last
+    stable offset has passed it.
 
     Offsets only; no record is ever read this way. Raises BrokerAway.
     """
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap, group_id=None, enable_auto_commit=False
+    )
     try:
         await consumer.start()
         offsets: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))

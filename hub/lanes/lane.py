@@ -1,6 +1,8 @@
-"""A lane: one input partition = one transactional producer = one store = one changelog partition (design "A lane").
+"""A lane: one input partition = one transactional producer = one store = one changelog partition (design "A
+lane").
 
-The opening order in `open` is the proof of exactly-once inside (G2); `commit` is the only way anything leaves a lane.
+The opening order in `open` is the proof of exactly-once inside (G2); `commit` is the only way anything leaves
+a lane.
 What the lane does with its records is its owner's business (hub/router.py, hub/delivery/).
 """
 
@@ -26,7 +28,8 @@ Place = tuple[str, int]
 
 
 class LaneSpec(msgspec.Struct, frozen=True):
-    """What makes a lane: bare topic names. inputs[0] names the lane; all inputs share its partition number."""
+    """What makes a lane: bare topic names. inputs[0] names the lane; all inputs share its partition
+    number."""
 
     role: str
     inputs: tuple[str, ...]
@@ -41,9 +44,11 @@ class LaneSpec(msgspec.Struct, frozen=True):
 
 
 class Position(msgspec.Struct, frozen=True):
-    """The position record that every transaction writes to the changelog: the lane's truth (group offsets expire after 7 days).
+    """The position record that every transaction writes to the changelog: the lane's truth (group offsets
+    expire after 7 days).
 
-    positions: `<bare topic>-<partition>` -> next offset. incarnation: drawn once when an empty changelog is first opened; a store
+    positions: `<bare topic>-<partition>` -> next offset. incarnation: drawn once when an empty changelog is
+    first opened; a store
     that carries another one follows another log.
     """
 
@@ -54,7 +59,9 @@ class Position(msgspec.Struct, frozen=True):
 class Lane:
     """One open lane. Not safe for concurrent commits; the owner works batch by batch."""
 
-    def __init__(self, settings: Settings, spec: LaneSpec, resources: StoreResources, cluster_id: str) -> None:
+    def __init__(
+        self, settings: Settings, spec: LaneSpec, resources: StoreResources, cluster_id: str
+    ) -> None:
         self.spec = spec
         self._settings = settings
         self._resources = resources
@@ -70,12 +77,14 @@ class Lane:
         self._store: Store | None = None
         self.restored_records = 0
 
-    # -- opening -----------------------------------------------------------------------------------------------------
+    # -- opening
+    # -----------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Open in the order that proves exactly-once.
 
-        1 start the producer: fences and aborts the predecessor · 2 bring the store up to the changelog's last stable offset ·
+        1 start the producer: fences and aborts the predecessor · 2 bring the store up to the changelog's last
+        stable offset ·
         3 take the input position from the position record and check it · 4 seek · then the owner processes.
         Raises BrokerAway, Fenced, LaneStopped.
         """
@@ -109,7 +118,8 @@ class Lane:
             await self._replay(start, end)
 
     def _distrusted(self, meta: StoreMeta, start: int, end: int) -> bool:
-        """A store is restored in full when it follows another cluster, lies outside the changelog, or may have missed tombstones."""
+        """A store is restored in full when it follows another cluster, lies outside the changelog, or may
+        have missed tombstones."""
         age_ms = time.time() * 1000 - meta.written_ms
         reason = (
             "other_cluster"
@@ -128,7 +138,9 @@ class Lane:
         """Apply the changelog from `first` to `end` (the last stable offset) to the store."""
         began = reported = time.monotonic()
         total, done = end - first, 0
-        async for records in self.reader.read_to_stable({self._changelog: first}, batch_max=_RESTORE_BATCH_MAX):
+        async for records in self.reader.read_to_stable(
+            {self._changelog: first}, batch_max=_RESTORE_BATCH_MAX
+        ):
             changes = {record.key: record.value for record in records}
             raw = changes.get(POSITION_KEY)
             if raw is not None:
@@ -143,12 +155,23 @@ class Lane:
                 reported = now
                 rate = done / (now - began)
                 left = (total - done) / rate if rate else 0.0
-                log.info("store.restoring", lane=self.spec.name, records=done, per_s=round(rate), left_s=round(left, 1))
+                log.info(
+                    "store.restoring",
+                    lane=self.spec.name,
+                    records=done,
+                    per_s=round(rate),
+                    left_s=round(left, 1),
+                )
             await asyncio.sleep(0)  # other lanes are not delayed by this one's restore
         self._changelog_next = end
         self.restored_records = done
         if done:
-            log.info("store.restored", lane=self.spec.name, records=done, seconds=round(time.monotonic() - began, 2))
+            log.info(
+                "store.restored",
+                lane=self.spec.name,
+                records=done,
+                seconds=round(time.monotonic() - began, 2),
+            )
 
     def _meta(self, changelog_next: int) -> StoreMeta:
         return StoreMeta(self._cluster_id, self._incarnation, changelog_next, int(time.time() * 1000))
@@ -157,8 +180,11 @@ class Lane:
         starts = await self.reader.start_offsets(self._inputs)
         raw = self.store.get(POSITION_KEY)
         if raw is None:
-            if self._changelog_next > 0:
-                raise LaneStopped(f"{self.spec.name}: 状态日志没有位置记录 / the changelog holds no position record")
+            # Aborted records alone leave nothing to restore: such a changelog counts as empty.
+            if self.restored_records or self.store.meta() is not None:
+                raise LaneStopped(
+                    f"{self.spec.name}: 状态日志没有位置记录 / the changelog holds no position record"
+                )
             self._incarnation = uuid.uuid4().hex
             self._positions = dict(starts)
         else:
@@ -170,14 +196,16 @@ class Lane:
         for place, offset in self._positions.items():
             if not starts[place] <= offset <= ends[place]:
                 raise LaneStopped(
-                    f"{self.spec.name}: 位置 {offset} 不在日志 {starts[place]}..{ends[place]} 内 / position outside the log of {place.topic}"
+                    f"{place.topic}: 位置 {offset} 不在日志 {starts[place]}..{ends[place]} 内 / "
+                    "position outside the log"
                 )
         self.reader.assign(self._positions)
 
     def _name(self, place: TopicPartition) -> str:
         return f"{self._settings.bare(place.topic)}-{place.partition}"
 
-    # -- working -----------------------------------------------------------------------------------------------------
+    # -- working
+    # -----------------------------------------------------------------------------------------------------
 
     @property
     def store(self) -> Store:
@@ -204,11 +232,16 @@ class Lane:
         return await self.reader.poll(wait_ms, records_max)
 
     async def commit(
-        self, outputs: Mapping[Place, list[Output]], changes: Mapping[bytes, bytes | None], consumed: Sequence[Record]
+        self,
+        outputs: Mapping[Place, list[Output]],
+        changes: Mapping[bytes, bytes | None],
+        consumed: Sequence[Record],
     ) -> None:
-        """One transaction: outputs, state changes and the input position, then one write batch into the store.
+        """One transaction: outputs, state changes and the input position, then one write batch into the
+        store.
 
-        outputs: (full topic name, partition) -> records. Raises OutputRefused, Fenced, BrokerAway, UnknownOutcome; after any of them the
+        outputs: (full topic name, partition) -> records. Raises OutputRefused, Fenced, BrokerAway,
+        UnknownOutcome; after any of them the
         lane must be closed and reopened: the store is then behind, never ahead.
         """
         assert self._producer is not None, "lane not open"
@@ -222,7 +255,7 @@ class Lane:
         applied = {**changes, POSITION_KEY: position}
         now_ms = int(time.time() * 1000)
         place = (self._changelog.topic, self._changelog.partition)
-        logged: list[Output] = [(key, value, (), now_ms) for key, value in applied.items()]
+        logged: list[Output] = [(key, value, [], now_ms) for key, value in applied.items()]
         moved = {tp: offset for tp, offset in positions.items() if offset != self._positions[tp]}
         first = await self._producer.commit({**outputs, place: logged}, moved, self._group)
         self._positions = positions

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from rocksdict import (
@@ -32,7 +32,8 @@ _LOCK_WAIT_S: Final = 10.0
 
 
 class StoreMeta(msgspec.Struct, frozen=True):
-    """What the store knows of itself: which log it follows and how far. written_ms: wall clock, for the tombstone age check only."""
+    """What the store knows of itself: which log it follows and how far. written_ms: wall clock, for the
+    tombstone age check only."""
 
     cluster_id: str
     incarnation: str
@@ -41,7 +42,8 @@ class StoreMeta(msgspec.Struct, frozen=True):
 
 
 class StoreResources:
-    """One block cache and one write buffer budget shared by all stores of a process, so that 300 lanes stay bounded."""
+    """One block cache and one write buffer budget shared by all stores of a process, so that 300 lanes stay
+    bounded."""
 
     def __init__(self, settings: Settings) -> None:
         self.cache = Cache(settings.block_cache_bytes)
@@ -104,14 +106,15 @@ class Store:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Values in the order of the keys, in one multi-get."""
-        values: list[bytes | None] = self._db.get(list(keys))
-        return values
+        values: Any = self._db.get(list(keys))
+        return list(values)
 
     def range(self, start: bytes, end: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
         """Up to `limit` entries with start <= key < end, in key order."""
         options = ReadOptions()
         options.set_iterate_upper_bound(end)
-        for count, (key, value) in enumerate(self._db.items(from_key=start, read_opt=options)):
+        entries: Any = self._db.items(from_key=start, read_opt=options)
+        for count, (key, value) in enumerate(entries):
             if count >= limit or key >= end:
                 return
             yield key, value

@@ -1,4 +1,5 @@
-"""The frozen data that the pure routing core takes and gives: a case's state in, a Decision out. No logic lives here."""
+"""The frozen data that the pure routing core takes and gives: a case's state in, a Decision out. No logic
+lives here."""
 
 import enum
 
@@ -27,7 +28,8 @@ class Stage(enum.StrEnum):
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
-    """A message that waits inside its case (R8, R22). missing: what it waits for, a message type or `credit`. due_ms: when it is refused."""
+    """A message that waits inside its case (R8, R22). missing: what it waits for, a message type or `credit`.
+    due_ms: when it is refused."""
 
     message: Message
     missing: str
@@ -66,8 +68,10 @@ class Outgoing(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True):
-    """One line of the message ledger: the message, what became of it and where it goes. A message that was held or parked before gets a
-    new verdict when it is released; the last one stands. originated: made by the hub itself (refusal, credit query, notice), body in message.value."""
+    """One line of the message ledger: the message, what became of it and where it goes. A message that was
+    held or parked before gets a
+    new verdict when it is released; the last one stands. originated: made by the hub itself (refusal, credit
+    query, notice), body in message.value."""
 
     message: Message
     disposition: Disposition
@@ -107,7 +111,8 @@ class Timer(msgspec.Struct, frozen=True, array_like=True, order=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Everything one input changes. state None = nothing changed. duplicate: same id, same digest: no output at all."""
+    """Everything one input changes. state None = nothing changed. duplicate: same id, same digest: no output
+    at all."""
 
     state: bytes | None
     verdicts: tuple[Verdict, ...] = ()

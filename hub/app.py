@@ -1,0 +1,59 @@
+"""Starts one role in this process and stops it in order: the only place that knows which roles there are."""
+
+import asyncio
+import importlib
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from hub.config import Settings
+
+Serve = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+# role -> module with `async def serve(settings, stop)`; imported only when that role is started.
+ROLES: Final = {
+    "gateway": "hub.gateway.app",
+    "router": "hub.router",
+    "delivery": "hub.delivery.role",
+    "projector": "hub.projector.app",
+    "views": "hub.views",
+    "console": "hub.console.app",
+    "sync": "hub.sync",
+}
+
+
+def configure_logs(level: str) -> None:
+    """One JSON line an event on standard error; never a body, never a key."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
+
+
+def run_role(role: str, settings: Settings) -> None:
+    """Run a role until SIGTERM or Ctrl-C. Raises what the role raises."""
+    configure_logs(settings.log_level)
+    serve: Serve = importlib.import_module(ROLES[role]).serve
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        structlog.contextvars.bind_contextvars(role=role)
+        await serve(settings, stop)
+
+    import uvloop
+
+    uvloop.run(main())

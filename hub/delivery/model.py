@@ -1,0 +1,133 @@
+"""The frozen records a delivery lane keeps in its store, and their keys. No I/O here.
+
+A case's queue for one member is the entries under its prefix, in the order the router gave them (the input
+offset).
+"""
+
+import enum
+from typing import Final
+
+import msgspec
+
+
+class Outcome(enum.StrEnum):
+    """The end, or the standstill, of a dispatch; the dispatch ledger of G6. In flight = no record yet."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    PARKED = "parked"
+    IN_DOUBT = "in_doubt"
+    CANCELLED = "cancelled"
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One dispatch taken in. seq: its offset on deliver.<member>, so order and id need no counter. attempts:
+    calls whose intent
+    was committed."""
+
+    seq: int
+    dispatch_id: str
+    subject: str
+    headers: list[tuple[str, bytes]]
+    value: bytes
+    attempts: int = 0
+
+
+class Intent(msgspec.Struct, frozen=True, array_like=True):
+    """Written before a call may start. at_ms: wall clock, shown to people only; windows are measured on the
+    monotonic clock."""
+
+    subject: str
+    dispatch_id: str
+    seq: int
+    attempt: int
+    at_ms: int
+
+
+class Hold(msgspec.Struct, frozen=True, array_like=True):
+    """Why a case's queue for this member stands still, and at which dispatch."""
+
+    subject: str
+    dispatch_id: str
+    outcome: Outcome
+    code: str
+    detail: str
+    since_ms: int
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What a finished call means for its dispatch. hold: the case's queue stands still behind it. inform: the
+    sender gets a refusal."""
+
+    outcome: Outcome
+    code: str
+    detail: str
+    hold: bool = False
+    inform: bool = False
+
+
+class Again(msgspec.Struct, frozen=True):
+    """The dispatch stays at the head of its queue. query_first: ask the member before calling again.
+    member_failed: counts for the breaker."""
+
+    delay_ms: int
+    reason: str
+    query_first: bool = False
+    member_failed: bool = True
+
+
+_QUEUE: Final = b"q"
+_INTENT: Final = b"i"
+_HOLD: Final = b"h"
+
+
+def queue_key(subject: str, seq: int) -> bytes:
+    """Key of a queue entry; entries of a case sort by seq."""
+    return _QUEUE + subject.encode() + b"\x00" + seq.to_bytes(8)
+
+
+def queue_prefix(subject: str) -> tuple[bytes, bytes]:
+    """Key range of a case's queue."""
+    start = _QUEUE + subject.encode() + b"\x00"
+    return start, start + b"\xff" * 9
+
+
+def intent_key(subject: str) -> bytes:
+    """Key of the intent of the call under way for a case (at most one)."""
+    return _INTENT + subject.encode()
+
+
+def hold_key(subject: str) -> bytes:
+    """Key of a case's hold."""
+    return _HOLD + subject.encode()
+
+
+ALL_QUEUES: Final = (_QUEUE, b"r")
+ALL_INTENTS: Final = (_INTENT, b"j")
+ALL_HOLDS: Final = (_HOLD, _INTENT)
+
+
+def encode(record: Entry | Intent | Hold) -> bytes:
+    """Store value of a record, with a leading format id: release N reads N-1."""
+    return b"\x01" + msgspec.msgpack.encode(record)
+
+
+def decode_entry(raw: bytes) -> Entry:
+    """Raises ValueError on an unknown format id."""
+    return msgspec.msgpack.decode(_body(raw), type=Entry)
+
+
+def decode_intent(raw: bytes) -> Intent:
+    """Raises ValueError on an unknown format id."""
+    return msgspec.msgpack.decode(_body(raw), type=Intent)
+
+
+def decode_hold(raw: bytes) -> Hold:
+    """Raises ValueError on an unknown format id."""
+    return msgspec.msgpack.decode(_body(raw), type=Hold)
+
+
+def _body(raw: bytes) -> memoryview:
+    if raw[:1] != b"\x01":
+        raise ValueError(f"未知的状态格式 / unknown state format {raw[:1]!r}")
+    return memoryview(raw)[1:]

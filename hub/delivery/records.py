@@ -1,0 +1,145 @@
+"""Records a delivery lane reads and writes: dispatches in; outcomes, answers and refusals out. Pure: bytes
+in, bytes out."""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from adapters.ports import Dispatch, Submission
+from hub import envelope, ids
+from hub.config import Settings
+from hub.delivery.model import Entry, Settled
+from hub.directory.model import Member
+from hub.kafka import Output, Record, partition_of
+from schemas import codec, contracts, validate
+from signing.pseudonym import pseudonym
+
+DISPATCH_HEADER: Final = "hub_dispatch"
+KIND_HEADER: Final = "hub_kind"
+FLAGS_HEADER: Final = "hub_flags"
+
+
+def entry_of(record: Record) -> Entry:
+    """The queue entry of a record on deliver.<member>. Raises ValueError when it has no dispatch id: the
+    router did not write it."""
+    headers = list(record.headers)
+    for name, value in headers:
+        if name == DISPATCH_HEADER:
+            return Entry(record.offset, value.decode(), record.key.decode(), headers, record.value)
+    raise ValueError(f"缺少分发编号 / dispatch id missing: {record.topic}-{record.partition}@{record.offset}")
+
+
+def dispatch_of(entry: Entry, member: str) -> Dispatch:
+    """The Dispatch an adapter hands over. Raises ContractError when the body cannot be decoded."""
+    message = envelope.from_record(entry.headers, entry.value)
+    extra = {name: value.decode() for name, value in entry.headers if name.startswith("hub_")}
+    _, body = codec.decode(entry.value)
+    return Dispatch(
+        id=entry.dispatch_id,
+        message_id=message.id,
+        member=member,
+        kind=extra.get(KIND_HEADER) or message.type,
+        type=message.type,
+        case_no=message.subject,
+        source=message.source,
+        occurred_ms=message.time_ms,
+        body=body,
+        region=message.region,
+        item=message.item,
+        digest=message.digest,
+        attributes=message.attributes,
+        flags=tuple(flag for flag in extra.get(FLAGS_HEADER, "").split(",") if flag),
+    )
+
+
+class Outbox:
+    """The outputs of one turn, grouped by partition; all for the same transaction as the state they belong
+    to."""
+
+    def __init__(self, settings: Settings, member: Member, partitions: int) -> None:
+        self._settings = settings
+        self._member = member
+        self._partitions = partitions
+        self.outputs: dict[tuple[str, int], list[Output]] = {}
+
+    def outcome(self, entry: Entry, settled: Settled, *, behind: str = "") -> None:
+        """One line of the dispatch ledger."""
+        message = envelope.from_record(entry.headers, b"")
+        kind = (
+            next((value.decode() for name, value in entry.headers if name == KIND_HEADER), "") or message.type
+        )
+        now_ms = int(time.time() * 1000)
+        body = {
+            "dispatchId": entry.dispatch_id,
+            "messageId": message.id,
+            "caseNo": message.subject,
+            "member": self._member.id,
+            "kind": kind,
+            "outcome": settled.outcome.value,
+            "code": settled.code[:64] or None,
+            "detail": settled.detail[:1_000] or None,
+            "attempts": entry.attempts,
+            "at": now_ms,
+            "behind": behind or None,
+        }
+        value = codec.encode(contracts.load().by_type("hub.outcome"), body)
+        self._put(
+            "case.outcomes", entry.subject, value, [(DISPATCH_HEADER, entry.dispatch_id.encode())], now_ms
+        )
+
+    def answer(self, entry: Entry, submission: Submission) -> None:
+        """A message that came back in a reply (a credit grade): into case.inbound, with a derived id."""
+        message = envelope.from_record(entry.headers, b"")
+        self._inbound(
+            message,
+            self._member.id,
+            submission.type,
+            submission.body,
+            ids.originated_id(entry.dispatch_id, submission.type),
+        )
+
+    def refused(self, entry: Entry, settled: Settled) -> None:
+        """A member's business refused the dispatch: the router turns this into a refusal to the sender
+        (R10)."""
+        message = envelope.from_record(entry.headers, b"")
+        body = {
+            "dispatchId": entry.dispatch_id,
+            "messageId": message.id,
+            "member": self._member.id,
+            "code": settled.code[:64],
+            "detail": settled.detail[:1_000],
+        }
+        self._inbound(
+            message, "hub", "dispatch.refused", body, ids.originated_id(entry.dispatch_id, "dispatch.refused")
+        )
+
+    def _inbound(
+        self, cause: envelope.Message, source: str, type_: str, body: Mapping[str, object], id_: str
+    ) -> None:
+        contract = contracts.load().by_type(type_)
+        checked = validate.check(contract, body)
+        key = self._settings.pseudonym_key
+        routing = validate.routing(contract, checked, lambda kind, number: pseudonym(f"{kind}:{number}", key))
+        now_ms = int(time.time() * 1000)
+        message = envelope.Message(
+            id=id_,
+            source=source,
+            type=type_,
+            subject=cause.subject,
+            time_ms=now_ms,
+            value=codec.encode(contract, checked),
+            region=routing.pop("region", "") or cause.region,
+            item=routing.pop("item", "") or cause.item,
+            digest=ids.content_digest(type_, body),
+            correlation=cause.correlation,
+            causation=cause.id,
+            attributes=routing,
+        )
+        self._put("case.inbound", cause.subject, message.value, envelope.to_headers(message), now_ms)
+
+    def _put(
+        self, topic: str, subject: str, value: bytes, headers: list[tuple[str, bytes]], now_ms: int
+    ) -> None:
+        key = subject.encode()
+        place = (self._settings.topic(topic), partition_of(key, self._partitions))
+        self.outputs.setdefault(place, []).append((key, value, headers, now_ms))

@@ -1,0 +1,108 @@
+"""The delivery role: one delivery lane per partition of deliver.<member>, all members in one worker group.
+Only wiring here."""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import structlog
+
+from adapters.factory import open_port, port_config
+from hub import directory
+from hub.config import Settings
+from hub.delivery.lane import DeliveryLane, DeliveryStats
+from hub.directory.model import Member
+from hub.errors import LaneStopped
+from hub.kafka import Admin, TopicPartition, open_reader
+from hub.lanes.lane import Lane, LaneSpec
+from hub.lanes.store import StoreResources
+from hub.lanes.worker import Worker
+from hub.status import LaneReport, publish_status
+
+log = structlog.get_logger()
+
+_PREFIX = "deliver."
+
+
+class _Runner:
+    def __init__(self, role: "DeliveryRole", place: TopicPartition) -> None:
+        self._role = role
+        self._place = place
+
+    async def run(self, opened: Callable[[], None]) -> None:
+        role = self._role
+        topic = role.settings.bare(self._place.topic)
+        member = role.members.get(topic.removeprefix(_PREFIX))
+        if member is None:
+            raise LaneStopped(f"{topic}: 目录中没有这个成员 / no such member in the directory")
+        spec = LaneSpec(
+            "delivery",
+            (topic,),
+            self._place.partition,
+            f"delivery.{member.id}.changelog",
+            self._place.partition,
+        )
+        lane = Lane(role.settings, spec, role.resources, role.cluster_id)
+        stats = role.stats.setdefault(topic, DeliveryStats())
+        port = None
+        try:
+            await lane.open()
+            port = await open_port(port_config(member))
+            opened()
+            await DeliveryLane(role.settings, lane, member, port, role.partitions, stats).run()
+        finally:
+            if port is not None:
+                await port.close()
+            await lane.close()
+
+
+class DeliveryRole:
+    """What the lanes of one process share."""
+
+    def __init__(
+        self, settings: Settings, members: dict[str, Member], cluster_id: str, partitions: int
+    ) -> None:
+        self.settings = settings
+        self.members = members
+        self.cluster_id = cluster_id
+        self.partitions = partitions
+        self.resources = StoreResources(settings)
+        self.stats: dict[str, DeliveryStats] = {}
+        self.worker = Worker(
+            settings, "delivery", [_PREFIX + member for member in members], lambda place: _Runner(self, place)
+        )
+
+    def reports(self) -> list[LaneReport]:
+        """One line per lane, for the status topic."""
+        lines = []
+        for place, state in self.worker.lanes.items():
+            topic = self.settings.bare(place.topic)
+            stats = self.stats.get(topic, DeliveryStats())
+            lines.append(
+                LaneReport(
+                    role="delivery",
+                    lane=f"{topic}-{place.partition}",
+                    state=state.state,
+                    reason=state.reason or stats.last_error,
+                    reopened=state.reopened,
+                    taken_in=stats.taken_in,
+                    calling=stats.calling,
+                    done=stats.delivered,
+                    holds=stats.holds,
+                    breaker=stats.breaker,
+                    last_delivery_ms=stats.last_delivery_ms,
+                )
+            )
+        return lines
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run delivery lanes until `stop`. Raises HubError when the process must be restarted."""
+    known = directory.load(settings.directory_dir, os.environ)
+    async with Admin(settings) as admin:
+        cluster_id = await admin.cluster_id()
+    async with open_reader(settings) as reader:
+        partitions = len(await reader.partitions([settings.topic("case.inbound")]))
+    role = DeliveryRole(settings, dict(known.members), cluster_id, partitions)
+    async with publish_status(settings, "delivery", role.reports):
+        await role.worker.run(stop)
