@@ -8,7 +8,8 @@ from signing.http_auth import HMAC_SHA256
 
 
 class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """One member's connection. style: rest | asmx | tables. charset: of the XML inside ASMX calls. Keys are texts, used as UTF-8."""
+    """One member's connection. style: rest | asmx | tables. charset: of the XML inside ASMX calls.
+    Keys are texts, used as UTF-8."""
 
     member: str
     style: str

@@ -12,9 +12,11 @@ class UnknownStyle(ValueError):
 
 
 async def open_port(config: PortConfig) -> MemberPort:
-    """A port for one delivery lane; nothing is connected yet, so an unreachable member still opens. Raises UnknownStyle."""
+    """A port for one delivery lane; nothing is connected yet, so an unreachable member still opens.
+    Raises UnknownStyle."""
     if config.style == "rest":
         return RestPort(config)
     raise UnknownStyle(
-        f"成员 {config.member} 的接入方式未知：{config.style} / member {config.member}: unknown adapter style {config.style!r}"
+        f"成员 {config.member} 的接入方式未知：{config.style} / "
+        f"member {config.member}: unknown adapter style {config.style!r}"
     )

@@ -1,4 +1,4 @@
-"""One outbound HTTP call: the last look before the request is written, the bounded answer, and what a failure means.
+"""One outbound HTTP call: the last look before it is written, the bounded answer, what a failure means.
 No dialect and no signature lives here; the REST and SOAP ports bring both.
 """
 
@@ -35,7 +35,8 @@ class Unanswered(Exception):
 
 
 class HttpCaller:
-    """One member's connections, at most `calls_in_flight_max`. A call's whole time is bounded by `call_timeout_ms`."""
+    """One member's connections, at most `calls_in_flight_max`. A call's whole time, waiting for a connection
+    included, is bounded by `call_timeout_ms`."""
 
     def __init__(
         self,
@@ -47,7 +48,8 @@ class HttpCaller:
     ) -> None:
         self._answer_bytes_max = answer_bytes_max
         trace = aiohttp.TraceConfig()
-        # The last thing aiohttp does before it writes the request line; raising here closes the connection unwritten.
+        # The last thing aiohttp does before it writes the request line: raising here closes the connection
+        # with nothing written.
         trace.on_request_headers_sent.append(_last_look)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=calls_in_flight_max, keepalive_timeout=KEEP_ALIVE_S),

@@ -1,1 +1,3 @@
-"""Codecs between a member's dialect and the hub's own messages. Pure: bytes in, data out; no transport, no database."""
+"""Codecs between a member's dialect and the hub's own messages.
+Pure: bytes in, data out; no transport, no database.
+"""

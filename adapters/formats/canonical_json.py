@@ -39,7 +39,8 @@ _TIME_NAMES: Final = frozenset({"promiseDate", "deadline", "validFrom"})
 
 
 def decode(document: bytes, *, body_bytes_max: int = BODY_BYTES_MAX) -> Submission:
-    """One inbound message. Raises FormatError naming the field and the rule it breaks (RFC 8259, limits of this module)."""
+    """One inbound message. Raises FormatError naming the field and the rule it breaks (RFC 8259, and the
+    limits of this module)."""
     data = load_object(document, body_bytes_max=body_bytes_max)
     fields: dict[str, Any] = {}
     body: Any = None
@@ -72,7 +73,8 @@ def decode(document: bytes, *, body_bytes_max: int = BODY_BYTES_MAX) -> Submissi
 
 
 def load_object(document: bytes, *, body_bytes_max: int = BODY_BYTES_MAX) -> dict[str, Any]:
-    """A JSON object, parsed strictly: UTF-8, no duplicate names, no NaN, bounded size and depth. Raises FormatError."""
+    """A JSON object, parsed strictly: UTF-8, no duplicate names, no NaN, bounded size and depth.
+    Raises FormatError."""
     if len(document) > body_bytes_max:
         _refuse(
             "$",
@@ -131,7 +133,8 @@ def encode(dispatch: Dispatch) -> bytes:
 
 
 def supervision_copy(dispatch: Dispatch) -> dict[str, Any]:
-    """The body of `case.supervision_copy`: the whole content as one JSON string beside what supervision sorts by (S05)."""
+    """The body of `case.supervision_copy`: the whole content as one JSON string beside what supervision
+    sorts by (S05)."""
     return {
         "copyOf": dispatch.type,
         "messageId": dispatch.message_id,
@@ -145,7 +148,8 @@ def supervision_copy(dispatch: Dispatch) -> dict[str, Any]:
 
 
 def plain(value: Any, name: str = "") -> Any:
-    """A decoded Avro value in JSON terms: bytes -> base64, time fields (ms) -> ISO 8601 +08:00, absent fields left out."""
+    """A decoded Avro value in JSON terms: bytes -> base64, time fields (ms) -> ISO 8601 +08:00, absent
+    fields left out."""
     if isinstance(value, dict):
         return {key: plain(item, key) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):

@@ -35,7 +35,7 @@ class RestPort:
         )
 
     async def deliver(self, dispatch: Dispatch, may_start: Callable[[], bool]) -> Reply:
-        """See MemberPort. A body over the member's limit is MALFORMED: this case's problem, nothing was sent."""
+        """See MemberPort. A body over the member's limit is MALFORMED: the case's problem, unsent."""
         if dispatch.kind == CREDIT_QUERY:
             return await self._credit(dispatch, may_start)
         body = canonical_json.encode(dispatch)
@@ -92,7 +92,8 @@ class RestPort:
 
 
 def _credit_reply(dispatch: Dispatch, answer: Answer, now_ms: int) -> Reply:
-    """DONE with a `credit.answered` submission, or UNKNOWN: half an answer must not decide a case (R22, H 9.3.1.6)."""
+    """DONE with a `credit.answered` submission, or UNKNOWN: half an answer must not decide a case (R22,
+    H 9.3.1.6)."""
     try:
         data = canonical_json.load_object(answer.body)
         body = _credit_body(data, canonical_json.iso_shanghai(now_ms))

@@ -1,4 +1,6 @@
-"""R19: what a REST member's answer means. The table is data; an answer that is not in it is UNKNOWN, never success."""
+"""R19: what a REST member's answer means. The table is data.
+An answer that is not in it is UNKNOWN, never success.
+"""
 
 from typing import Any, Final
 
@@ -16,9 +18,9 @@ _SPOKEN: Final = {
     (409, "already_done"): ReplyKind.ALREADY_DONE,
     (422, "refused"): ReplyKind.REFUSED,
 }
-# HTTP status alone. 401, 403 and 407 say that the hub's credentials are wrong: that concerns every case of the member, so the
-# lane waits instead of parking cases one by one.
-_STATUS: Final = {status: ReplyKind.TRY_LATER for status in (401, 403, 407, 408, 421, 425, 429)}
+# HTTP status alone. 401, 403 and 407 say that the hub's credentials are wrong: that concerns every case of
+# the member, so the lane waits instead of parking cases one by one.
+_STATUS: Final = dict.fromkeys((401, 403, 407, 408, 421, 425, 429), ReplyKind.TRY_LATER)
 
 
 def classify(answer: Answer) -> Reply:
@@ -40,7 +42,8 @@ def classify(answer: Answer) -> Reply:
 def classify_query(answer: Answer, dispatch_id: str) -> Reply:
     """The meaning of an answer to `GET /hub/dispatches/{id}`.
 
-    Only JSON counts: a proxy's 404 page must not pass for "the member does not hold it", which would repeat a call.
+    Only JSON counts: a proxy's 404 page must not pass for "the member does not hold it", for that would
+    repeat a call.
     """
     data = _json(answer)
     detail = _detail(answer, data)

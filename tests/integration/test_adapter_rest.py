@@ -85,18 +85,29 @@ async def garbage(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 
 
 def config(url: str, **changes: Any) -> PortConfig:
-    values: dict[str, Any] = dict(
-        member="dept-a", style="rest", url=url, outbound_key=KEY, call_timeout_ms=700, connect_timeout_ms=500
-    )
+    values: dict[str, Any] = {
+        "member": "dept-a",
+        "style": "rest",
+        "url": url,
+        "outbound_key": KEY,
+        "call_timeout_ms": 700,
+        "connect_timeout_ms": 500,
+    }
     return PortConfig(**{**values, **changes})
 
 
 def dispatch(**changes: Any) -> Dispatch:
-    values: dict[str, Any] = dict(
-        id="d" * 32, message_id="m" * 32, member="dept-a", kind="case.submitted", type="case.submitted",
-        case_no="46X", source="platform", occurred_ms=1_772_326_800_000,
-        body={"applicant": {"name": "王伟", "idType": "111", "idNo": "11010519491231002X"}},
-    )  # fmt: skip
+    values: dict[str, Any] = {
+        "id": "d" * 32,
+        "message_id": "m" * 32,
+        "member": "dept-a",
+        "kind": "case.submitted",
+        "type": "case.submitted",
+        "case_no": "46X",
+        "source": "platform",
+        "occurred_ms": 1_772_326_800_000,
+        "body": {"applicant": {"name": "王伟", "idType": "111", "idNo": "11010519491231002X"}},
+    }
     return Dispatch(**{**values, **changes})
 
 
@@ -145,14 +156,16 @@ async def test_r19_the_reply_table(status: int, body: bytes, kind: ReplyKind) ->
 async def test_a_refusal_keeps_the_members_code_and_words() -> None:
     async with serving(answering(422, said(status="refused", code="R77", detail="材料不符"))) as (_, url):
         _, code, detail = await deliver(url)
-    assert code == "R77" and "材料不符" in detail
+    assert code == "R77"
+    assert "材料不符" in detail
 
 
 @pytest.mark.parametrize("script", [cutting, cutting_half_way, stalling, garbage])
 async def test_an_answer_that_never_came_whole_is_unknown(script: Script) -> None:
     async with serving(script) as (server, url):
         kind, _, detail = await deliver(url)
-    assert kind is ReplyKind.UNKNOWN and detail
+    assert kind is ReplyKind.UNKNOWN
+    assert detail
     assert server.seen.startswith(b"POST /base/hub/dispatches HTTP/1.1")
 
 
@@ -178,7 +191,8 @@ async def test_a_member_that_accepts_no_connection_is_unreachable_in_time() -> N
         kind, _, _ = await deliver(f"http://127.0.0.1:{full.getsockname()[1]}")
         for filler in fillers:
             filler.close()
-    assert kind is ReplyKind.UNREACHABLE and time.monotonic() - begun < 3
+    assert kind is ReplyKind.UNREACHABLE
+    assert time.monotonic() - begun < 3
 
 
 async def test_a_call_that_may_no_longer_start_writes_nothing() -> None:
@@ -196,7 +210,8 @@ async def test_a_call_that_may_no_longer_start_writes_nothing() -> None:
         with pytest.raises(TooLate):
             await port.deliver(dispatch(), lambda: False)
         await asyncio.sleep(0.05)
-        assert len(server.seen) == length and server.connections == connections
+        assert len(server.seen) == length
+        assert server.connections == connections
         await port.close()
 
 
@@ -229,14 +244,17 @@ async def test_r17_every_call_is_signed_as_the_hub() -> None:
     verified = Verifier().verify(
         headers, method, path, body, keys=[KEY.encode()], now_ms=int(time.time() * 1000)
     )
-    assert verified.member == "hub" and verified.algorithm == HMAC_SM3
+    assert verified.member == "hub"
+    assert verified.algorithm == HMAC_SM3
     assert json.loads(body)["dispatchId"] == "d" * 32
 
 
 async def test_a_body_over_the_members_limit_is_not_sent() -> None:
     async with serving(answering(200, said(status="done"))) as (server, url):
         kind, code, detail = await deliver(url, body_bytes_max=100)
-    assert (kind, code) == (ReplyKind.MALFORMED, "too_large") and "100" in detail and not server.seen
+    assert (kind, code) == (ReplyKind.MALFORMED, "too_large")
+    assert "100" in detail
+    assert not server.seen
 
 
 @pytest.mark.parametrize(
@@ -270,11 +288,13 @@ async def test_r22_a_credit_query_brings_its_answer_back_as_a_message() -> None:
         200, said(grade="black", seriousDishonesty=True, bannedIndustries=["F52"], decisionStandard=True)
     )
     assert seen.startswith(b"GET /base/credit/grades?idType=111&idNo=11010519491231002X&dispatchId=dddd")
-    assert reply.kind is ReplyKind.DONE and reply.answer is not None
+    assert reply.kind is ReplyKind.DONE
+    assert reply.answer is not None
     assert (reply.answer.type, reply.answer.source_ref, reply.answer.case_no) == (
         "credit.answered", "d" * 32, "46X",
     )  # fmt: skip
-    assert reply.answer.body["grade"] == "black" and reply.answer.body["bannedIndustries"] == ["F52"]
+    assert reply.answer.body["grade"] == "black"
+    assert reply.answer.body["bannedIndustries"] == ["F52"]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +302,8 @@ async def test_r22_a_credit_query_brings_its_answer_back_as_a_message() -> None:
 )
 async def test_r22_half_an_answer_decides_nothing(body: bytes) -> None:
     reply, _ = await ask_credit(200, body)
-    assert reply.kind is ReplyKind.UNKNOWN and reply.answer is None
+    assert reply.kind is ReplyKind.UNKNOWN
+    assert reply.answer is None
 
 
 async def test_an_unknown_style_is_named() -> None:

@@ -23,18 +23,30 @@ def raw(**changes: Any) -> bytes:
 
 
 def dispatch(**changes: Any) -> Dispatch:
-    values: dict[str, Any] = dict(
-        id="d" * 32, message_id="m" * 32, member="dept-a", kind="case.submitted", type="case.submitted",
-        case_no="46X", source="platform", occurred_ms=1_772_326_800_000,
-        body={"appliedAt": 1_772_326_800_123, "form": {"content": b"\x00\xff"}, "window": None, "itemVersion": 3},
-    )  # fmt: skip
+    values: dict[str, Any] = {
+        "id": "d" * 32,
+        "message_id": "m" * 32,
+        "member": "dept-a",
+        "kind": "case.submitted",
+        "type": "case.submitted",
+        "case_no": "46X",
+        "source": "platform",
+        "occurred_ms": 1_772_326_800_000,
+        "body": {
+            "appliedAt": 1_772_326_800_123,
+            "form": {"content": b"\x00\xff"},
+            "window": None,
+            "itemVersion": 3,
+        },
+    }
     return Dispatch(**{**values, **changes})
 
 
 def test_a_good_message_is_read_with_its_defaults() -> None:
     message = canonical_json.decode(raw())
     assert (message.type, message.source_ref, message.version) == ("case.process_step", "STEP-1", 1)
-    assert message.case_no == "46ABC" and message.body == {"stepName": "审核", "action": "1"}
+    assert message.case_no == "46ABC"
+    assert message.body == {"stepName": "审核", "action": "1"}
 
 
 def test_a_byte_order_mark_of_an_old_system_is_accepted() -> None:
@@ -72,12 +84,13 @@ def test_bad_json_is_refused_naming_field_and_rule(name: str) -> None:
     with pytest.raises(FormatError) as refusal:
         canonical_json.decode(document)
     assert (refusal.value.field, refusal.value.rule) == (field, rule)
-    assert "RFC 8259" in refusal.value.zh and "RFC 8259" in refusal.value.en
+    assert "RFC 8259" in refusal.value.zh
+    assert "RFC 8259" in refusal.value.en
 
 
 def test_the_size_limit_is_exact() -> None:
     document = raw()
-    assert canonical_json.decode(document, body_bytes_max=len(document))
+    assert canonical_json.decode(document, body_bytes_max=len(document)).source_ref == "STEP-1"
     with pytest.raises(FormatError, match="上限"):
         canonical_json.decode(document, body_bytes_max=len(document) - 1)
 
@@ -91,13 +104,16 @@ def test_outward_times_are_shanghai_bytes_are_base64_and_absent_fields_are_left_
     assert out["occurredAt"] == "2026-03-01T09:00:00+08:00"
     assert out["body"]["appliedAt"] == "2026-03-01T09:00:00.123+08:00"
     assert base64.b64decode(out["body"]["form"]["content"]) == b"\x00\xff"
-    assert out["body"]["itemVersion"] == 3 and "window" not in out["body"]
-    assert out["flags"] == ["second-correction"] and out["dispatchId"] == "d" * 32
+    assert out["body"]["itemVersion"] == 3
+    assert "window" not in out["body"]
+    assert out["flags"] == ["second-correction"]
+    assert out["dispatchId"] == "d" * 32
 
 
 def test_a_supervision_copy_carries_the_whole_content_as_one_string() -> None:
     out = json.loads(canonical_json.encode(dispatch(kind="case.supervision_copy")))
-    assert out["body"]["copyOf"] == "case.submitted" and out["body"]["caseNo"] == "46X"
+    assert out["body"]["copyOf"] == "case.submitted"
+    assert out["body"]["caseNo"] == "46X"
     assert json.loads(out["body"]["content"])["itemVersion"] == 3
 
 
