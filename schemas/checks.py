@@ -1,6 +1,8 @@
-"""Check digits and code forms of the national standards. Pure text in, bool out; whether a code exists in a directory is not asked here."""
+"""Check digits and code forms of the national standards. Pure text in, bool out; whether a code exists in a
+directory is not asked here."""
 
 import re
+from collections.abc import Callable
 from datetime import date
 from typing import Final
 
@@ -24,7 +26,8 @@ REGION_FORM: Final = re.compile(r"[1-9][0-9]{5}(?:[0-9]{3}|[0-9]{6})?")
 
 
 def uscc_check_character(first17: str) -> str:
-    """The 18th character of a unified social credit code (GB 32100-2015). Raises KeyError for a character outside the alphabet."""
+    """The 18th character of a unified social credit code (GB 32100-2015). Raises KeyError for a character
+    outside the alphabet."""
     total = sum(
         _USCC_VALUE[character] * weight for character, weight in zip(first17, _USCC_WEIGHTS, strict=True)
     )
@@ -37,14 +40,16 @@ def uscc_ok(code: str) -> bool:
 
 
 def id_number_check_character(first17: str) -> str:
-    """The 18th character of a citizen's identity number (GB 11643-1999, ISO 7064 MOD 11-2). first17: 17 ASCII digits."""
+    """The 18th character of a citizen's identity number (GB 11643-1999, ISO 7064 MOD 11-2). first17: 17
+    ASCII digits."""
     return _ID_CHECK[
         sum(int(digit) * weight for digit, weight in zip(first17, _ID_WEIGHTS, strict=True)) % 11
     ]
 
 
 def id_number_ok(number: str) -> bool:
-    """公民身份号码: 18 characters, a real date of birth, check character (GB 11643-1999). A lower-case x is not the standard's."""
+    """公民身份号码: 18 characters, a real date of birth, check character (GB 11643-1999). A lower-case x is
+    not the standard's."""
     if ID_NUMBER_FORM.fullmatch(number) is None or id_number_check_character(number[:17]) != number[17]:
         return False
     try:
@@ -65,7 +70,8 @@ def org_code_ok(code: str) -> bool:
 
 
 def item_code_ok(code: str) -> bool:
-    """实施编码 (31) or 业务办理项编码 (33): form, level 1 to 6 and the agency's USCC check character (GB/T 39554.1-2020)."""
+    """实施编码 (31) or 业务办理项编码 (33): form, level 1 to 6 and the agency's USCC check character (GB/T
+    39554.1-2020)."""
     return ITEM_CODE_FORM.fullmatch(code) is not None and uscc_ok(code[:18])
 
 
@@ -77,3 +83,38 @@ def base_code_ok(code: str) -> bool:
 def region_form_ok(code: str) -> bool:
     """行政区划代码 by form only: 6 digits (GB/T 2260), 9 (with a town, GB/T 10114) or 12 (with a village)."""
     return REGION_FORM.fullmatch(code) is not None
+
+
+# Name in a contract's "check" -> (predicate, standard, Chinese, English)
+CODE_CHECKS: Final[dict[str, tuple[Callable[[str], bool], str, str, str]]] = {
+    "uscc": (
+        uscc_ok,
+        "GB 32100-2015",
+        "不是合法的统一社会信用代码（18 位，含校验位）",
+        "is not a valid unified social credit code (18 characters with check character)",
+    ),
+    "idNumber": (
+        id_number_ok,
+        "GB 11643-1999",
+        "不是合法的公民身份号码（出生日期或校验位不符）",
+        "is not a valid identity number (date of birth or check character)",
+    ),
+    "itemCode": (
+        item_code_ok,
+        "GB/T 39554.1-2020",
+        "不是合法的事项编码（31 位实施编码或 33 位业务办理项编码，含校验位）",
+        "is not a valid item code (31 or 33 characters with the agency's check character)",
+    ),
+    "baseCode": (
+        base_code_ok,
+        "GB/T 39554.1-2020",
+        "不是合法的基本编码（12 位数字）",
+        "is not a valid base code (12 digits)",
+    ),
+    "region": (
+        region_form_ok,
+        "GB/T 2260",
+        "不是合法的行政区划代码（6、9 或 12 位数字）",
+        "is not a valid region code (6, 9 or 12 digits)",
+    ),
+}

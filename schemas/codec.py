@@ -1,4 +1,5 @@
-"""Bodies to bytes and back: Avro in the Confluent wire format (0x00, 4-byte schema id, Avro). Nothing is validated beyond the format."""
+"""Bodies to bytes and back: Avro in the Confluent wire format (0x00, 4-byte schema id, Avro). Nothing is
+validated beyond the format."""
 
 import io
 import struct
@@ -17,7 +18,8 @@ _HEADER: Final = struct.Struct(">bI")
 
 
 def encode(contract: Contract, body: dict[str, Any]) -> bytes:
-    """The value of a record. body: as `validate.check` returns it. Raises ContractError for a body that does not fit or is too large."""
+    """The value of a record. body: as `validate.check` returns it. Raises ContractError for a body that does
+    not fit or is too large."""
     buffer = io.BytesIO()
     buffer.write(_HEADER.pack(0, contract.schema_id))
     try:
@@ -49,8 +51,8 @@ def schema_id(value: bytes) -> int:
 def decode(value: bytes) -> tuple[Contract, dict[str, Any]]:
     """(contract, body). Times are int milliseconds, form content is bytes, absent fields are None.
 
-    Raises ContractError for an unknown id, garbage, a truncated value, trailing bytes, or a value over VALUE_BYTES_MAX; memory used is
-    bounded by a small multiple of len(value).
+    Raises ContractError for an unknown id, garbage, a truncated value, trailing bytes, or a value over
+    VALUE_BYTES_MAX; memory used is bounded by a small multiple of len(value).
     """
     if len(value) > VALUE_BYTES_MAX:
         raise _too_large()

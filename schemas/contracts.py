@@ -1,6 +1,8 @@
-"""Loads avsc/**, composes the shared records, binds each version to its id in ids.lock. No body is encoded or checked here.
+"""Loads avsc/**, composes the shared records, binds each version to its id in ids.lock. No body is encoded
+or checked here.
 
-Layout: avsc/<message type>/v<N>.avsc, every version kept; shared records in avsc/shared/v<S>/<Name>.avsc, chosen by a type's "shared": S.
+Layout: avsc/<message type>/v<N>.avsc, every version kept; shared records in avsc/shared/v<S>/<Name>.avsc,
+chosen by a type's "shared": S.
 """
 
 import functools
@@ -17,7 +19,8 @@ from schemas.model import Contract, Field, Kind, Record, RoutingField
 
 HERE: Final = Path(__file__).parent
 _NAMESPACE: Final = "govhub."
-# Attributes that only explain. All others change what a body means or which bodies are legal, so they are part of the fingerprint.
+# Attributes that only explain. All others change what a body means or which bodies are legal, so they are
+# part of the fingerprint.
 _EXPLAINING: Final = frozenset(
     {"doc", "standard", "patternZh", "patternEn", "itemPatternZh", "itemPatternEn"}
 )
@@ -102,7 +105,8 @@ class Contracts:
 
 @functools.cache
 def load() -> Contracts:
-    """The contracts of this release. Raises CatalogueError when a file is wrong or differs from what ids.lock binds."""
+    """The contracts of this release. Raises CatalogueError when a file is wrong or differs from what
+    ids.lock binds."""
     return load_from(HERE / "avsc", HERE / "ids.lock")
 
 
@@ -118,8 +122,8 @@ def load_from(avsc: Path, lock: Path) -> Contracts:
         schema_id, fingerprint = bound
         if fingerprint != contract.fingerprint:
             raise CatalogueError(
-                f"{path}: 内容与 {lock.name} 中编号 {schema_id} 的指纹不符，请新增版本 / differs from what id {schema_id} was bound to; "
-                f"add a new version instead ({contract.fingerprint})"
+                f"{path}: 与 {lock.name} 中编号 {schema_id} 的指纹不符，请新增版本 / "
+                f"differs from what id {schema_id} was bound to; add a new version ({contract.fingerprint})"
             )
         contracts.append(msgspec.structs.replace(contract, schema_id=schema_id))
     missing = ids.keys() - {(c.name, c.version) for c in contracts}
@@ -136,7 +140,8 @@ def contract_files(avsc: Path) -> list[Path]:
 
 
 def read_lock(lock: Path) -> dict[tuple[str, int], tuple[int, str]]:
-    """(type, version) -> (schema id, fingerprint). A line: `<id> <type> <version> <sha-256>`; # starts a comment."""
+    """(type, version) -> (schema id, fingerprint). A line: `<id> <type> <version> <sha-256>`; # starts a
+    comment."""
     bound: dict[tuple[str, int], tuple[int, str]] = {}
     used: set[int] = set()
     for number, line in enumerate(lock.read_text("utf-8").splitlines(), 1):
@@ -191,9 +196,11 @@ def read_contract(path: Path, avsc: Path) -> Contract:
 
 
 def canonical(schema: Any) -> bytes:
-    """Canonical form for the fingerprint: sorted keys, no spaces, without what only explains (docs, standards, labels of codes).
+    """Canonical form for the fingerprint: sorted keys, no spaces, without what only explains (docs,
+    standards, labels of codes).
 
-    Unlike Avro's parsing canonical form it keeps limits, routing marks and defaults: two schemas under one id must accept and route alike.
+    Unlike Avro's parsing canonical form it keeps limits, routing marks and defaults: two schemas under one
+    id must accept and route alike.
     """
     return json.dumps(_meaning(schema), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -285,9 +292,8 @@ def _field(node: dict[str, Any], known: dict[str, Record]) -> Field:
     required = not isinstance(type_, list)
     if not required:
         if type_[0] != "null" or len(type_) != 2 or node.get("default", "") is not None:
-            raise ValueError(
-                f'{node["name"]}: 可选字段须为 ["null", T] 且默认 null / an optional field is ["null", T], default null'
-            )
+            rule = '可选字段须为 ["null", T] 且默认 null / an optional field is ["null", T], default null'
+            raise ValueError(f"{node['name']}: {rule}")
         type_ = type_[1]
     zh, en = _doc(node["doc"])
     field = Field(

@@ -4,8 +4,9 @@ import msgspec
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):
-    """One broken rule. field: path in the body (`materials[2].name`, "" = the body itself); rule: short name of the rule;
-    standard: where the rule comes from; zh, en: what is wrong, never quoting the value (it may identify a person)."""
+    """One broken rule. field: path in the body (`materials[2].name`, "" = the body itself); rule: short name
+    of the rule; standard: where the rule comes from; zh, en: what is wrong, never quoting the value (it may
+    identify a person)."""
 
     field: str
     rule: str
@@ -15,7 +16,8 @@ class Violation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContractError(Exception):
-    """Something does not keep its contract. Every violation found is given together, at most `VIOLATIONS_MAX` of them."""
+    """Something does not keep its contract. Every violation found is given together, at most
+    `VIOLATIONS_MAX` of them."""
 
     def __init__(self, violations: tuple[Violation, ...]) -> None:
         if not violations:

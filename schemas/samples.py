@@ -1,5 +1,5 @@
-"""One valid body per message type, as a REST member would send it (times as text, bytes as base64), for docs and tests.
-Codes carry true check digits and name nobody.
+"""One valid body per message type, as a REST member would send it (times as text, bytes as base64), for docs
+and tests. Codes carry true check digits and name nobody.
 """
 
 import base64

@@ -1,20 +1,24 @@
-"""Times as members write them, to milliseconds since the epoch, UTC (R7). No clock is read and the process's time zone is never used."""
+"""Times as members write them, to milliseconds since the epoch, UTC (R7). No clock is read and the process's
+time zone is never used."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
-# China Standard Time. Asia/Shanghai has had this offset since 1991; older summer times are not looked for in case records.
+# China Standard Time. Asia/Shanghai has had this offset since 1991; older summer times are not looked for in
+# case records.
 CHINA: Final = timezone(timedelta(hours=8))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 TIME_MS_MIN: Final = -2_208_988_800_000  # 1900-01-01T00:00:00Z
 TIME_MS_MAX: Final = 7_258_118_400_000  # 2200-01-01T00:00:00Z
 
-# Extended and basic forms of GB/T 7408 / ISO 8601: date, or date and time with up to nine decimals, with or without a zone.
+# Extended and basic forms of GB/T 7408 / ISO 8601: date, or date and time with up to nine decimals, with or
+# without a zone.
+_ZONE: Final = r"(Z|[+-][0-9]{2}:?[0-9]{2})?"
 TIME_PATTERN: Final = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
-    r"|^[0-9]{8}(T?[0-9]{6}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
+    rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,9}})?)?{_ZONE})?$"
+    rf"|^[0-9]{{8}}(T?[0-9]{{6}}(\.[0-9]{{1,9}})?{_ZONE})?$"
 )
 _FORM: Final = re.compile(
     r"(\d{4})-?(\d{2})-?(\d{2})(?:[T ]?(\d{2}):?(\d{2})(?::?(\d{2}))?)?(?:\.(\d{1,9}))?(Z|[+-]\d{2}:?\d{2})?",
@@ -28,7 +32,8 @@ class TimeError(ValueError):
 
 
 def parse_ms(text: str) -> int | None:
-    """Milliseconds since the epoch; None for a time on 0001-01-01, which stands for "no value" in .NET and SQL (R7).
+    """Milliseconds since the epoch; None for a time on 0001-01-01, which stands for "no value" in .NET and
+    SQL (R7).
 
     A text without a zone is China Standard Time; a date alone is its 00:00 there. Raises TimeError.
     """
