@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signing import sm2_math, sm4
+from signing import der, sm2_math, sm4
 from signing.errors import SigningError
 from signing.provider import KeyKind, PrivateKey, Scheme, SoftwareProvider, read_public_key
+from signing.sm2_gmssl import Gmssl
 from signing.sm2_openssl import Libcrypto, Unavailable
 
 PROVIDER = SoftwareProvider()
@@ -207,3 +208,17 @@ def test_a_library_without_sm2_is_named_unavailable() -> None:
         Libcrypto("libm.so.6")
     with pytest.raises(Unavailable):
         Libcrypto("/nonexistent/libcrypto.so")
+
+
+def test_a_ciphertext_whose_point_is_off_the_curve_is_refused_before_the_key_touches_it() -> None:
+    """An invalid-curve point would leak the private key from an implementation that multiplies it."""
+    outside = der.make_sequence(
+        der.make_integer(1), der.make_integer(1), der.make_octets(bytes(32)), der.make_octets(b"x")
+    )
+
+    class Untouchable(Gmssl):
+        def decrypt(self, scalar: bytes, ciphertext: bytes) -> bytes:
+            raise AssertionError("the key was used")
+
+    with pytest.raises(SigningError, match="point of the curve"):
+        SoftwareProvider(Untouchable()).decrypt(KEYS["SM2"], outside)
