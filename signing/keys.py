@@ -141,11 +141,12 @@ def _read_private_key_info(clear: bytes, provider: SoftwareProvider) -> PrivateK
     if len(inner) < 2:
         raise SigningError("ECPrivateKey", "lacks the private key", "RFC 5915")
     key = provider.sm2_key(der.octets(inner[1]).rjust(sm2_math.FIELD_BYTES, b"\0"))
-    for extra in inner[2:]:
-        if extra.tag == 0xA1:
-            (public,) = der.children(extra, "publicKey")
-            if der.bits(public)[-sm2_math.POINT_BYTES :] != key.public.point:
-                raise SigningError("ECPrivateKey.publicKey", "is not the private key's", "RFC 5915")
+    # CBC does not protect against change: the public half is the check, so it may not be missing.
+    if [node.tag for node in inner[2:]] not in ([0xA0, 0xA1], [0xA1]):
+        raise SigningError("ECPrivateKey", "must hold its public key", "RFC 5915")
+    (public,) = der.sequence(der.parse(der.tlv(der.SEQUENCE, inner[-1].content), "ECPrivateKey"), "publicKey")
+    if der.bits(public) != b"\x04" + key.public.point:
+        raise SigningError("ECPrivateKey.publicKey", "is not the private key's", "RFC 5915")
     return key
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from signing import der, sm2_math
@@ -143,6 +143,7 @@ def test_a_file_that_asks_for_endless_work_is_refused() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 255))
+@example(at=268, octet=88)
 def test_a_changed_file_gives_no_other_key(at: int, octet: int) -> None:
     changed = bytearray(SM2_PEM)
     changed[at % len(changed)] = octet
