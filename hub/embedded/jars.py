@@ -134,31 +134,28 @@ def _context(repository: Path) -> "MavenContext":
 
 
 def _fetch(context: "MavenContext", jar: Jar, staging: Path) -> None:
-    fetched = _resolve(context, jar)
-    if not _verified(fetched, jar.sha256):
-        raise EmbeddedServerError(
-            f"{jar.file_name} 的 SHA-256 与 {LOCK_FILE.name} 不符，拒绝使用 / its SHA-256 differs, refused"
-        )
-    fetched.replace(staging / jar.file_name)
-
-
-def _resolve(context: "MavenContext", jar: Jar) -> Path:
-    attempt = 1
-    while True:
+    """Downloads one jar, checks it, moves it into place. A cut connection shows as a wrong digest: tried
+    again."""
+    problem = ""
+    for attempt in range(1, DOWNLOAD_TRIES_MAX + 1):
         artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
         try:
-            return Path(artifact.resolve())
+            fetched = Path(artifact.resolve())
+            if _verified(fetched, jar.sha256):
+                fetched.replace(staging / jar.file_name)
+                return
+            fetched.unlink()
+            problem = f"{jar.file_name} 的 SHA-256 与 {LOCK_FILE.name} 不符 / its SHA-256 differs"
         except (OSError, RuntimeError, AssertionError) as error:
-            # requests' errors are OSErrors; jgo raises RuntimeError for "not found" and for a bad SHA-1
+            # requests' errors are OSErrors; jgo raises RuntimeError for "not found"
+            problem = f"{jar.file_name}: {error}"
             if artifact.cached_path is not None:
                 artifact.cached_path.unlink(missing_ok=True)
-            if attempt == DOWNLOAD_TRIES_MAX:
-                raise EmbeddedServerError(
-                    f"无法下载 {jar.file_name} / cannot download; the first start needs the package "
-                    f"repository: {error}"
-                ) from error
-            time.sleep(RETRY_DELAY_SECONDS * attempt)
-            attempt += 1
+        time.sleep(RETRY_DELAY_SECONDS * attempt)
+    raise EmbeddedServerError(
+        f"无法下载 Kafka，首次启动需要软件包仓库 / cannot download Kafka, the first start needs the package "
+        f"repository: {problem}"
+    )
 
 
 def _verified(file: Path, sha256: str) -> bool:
