@@ -4,9 +4,10 @@ No message logic: intake.py accepts, the doors (rest, soap, files) translate.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -18,13 +19,15 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Sen
 
 from hub import directory
 from hub.config import Settings, SettingsError
-from hub.gateway import health, rest, server
+from hub.gateway import files, health, registry, rest, server, status
 from hub.gateway.callers import Callers, caller_of
 from hub.gateway.errors import Rejected
 from hub.gateway.intake import Intake
 from hub.gateway.known import Known
 from hub.gateway.metrics import Metrics
 from hub.gateway.producer import PatientProducer
+from hub.gateway.records import Records
+from hub.gateway.store import FileStore
 from hub.gateway.wire import JSON, rejection
 from signing.digest import hmac_sm3
 
@@ -42,6 +45,8 @@ class Context(msgspec.Struct, frozen=True):
     callers: Callers
     producer: PatientProducer
     known: Known
+    records: Records | None
+    store: FileStore
     metrics: Metrics
 
 
@@ -68,6 +73,10 @@ def _handlers(context: Context) -> Iterable[ControllerRouterHandler]:
         record_bytes_max=settings.body_bytes_max,
     )
     yield from rest.routes(context.callers, intake, context.metrics, body_bytes_max=settings.body_bytes_max)
+    yield from status.routes(context.callers, status.Status(context.records, context.known))
+    store = files.Files(context.callers, context.store, context.records, settings.file_bytes_max)
+    yield from files.routes(context.callers, store)
+    yield from registry.routes()
     yield from health.routes(context.producer, context.metrics)
 
 
@@ -87,18 +96,34 @@ async def serve(
         raise SettingsError("缺少环境变量 / missing environment variable: HUB_PSEUDONYM_KEY")
     members = directory.load(settings.directory_dir).members.values()
     sock = listening or server.bind(settings.gateway_listen)
-    producer = PatientProducer(settings)
-    async with producer.running():
+    records = Records(settings.database_url) if settings.database_url else None
+    store = FileStore(settings.files_dir)
+    store.clean()
+    async with PatientProducer(settings).running() as producer, _opened(records):
         context = Context(
             settings=settings,
             callers=Callers([caller_of(member, env) for member in members], token_key=_token_key(settings)),
             producer=producer,
-            known=Known(),
+            known=Known(records.digests if records else None),
+            records=records,
+            store=store,
             metrics=Metrics(),
         )
         log.info("gateway.open", listen=sock.getsockname()[:2])
         await server.run(build_app(context), [sock], stop)
     log.info("gateway.closed")
+
+
+@contextlib.asynccontextmanager
+async def _opened(records: Records | None) -> AsyncIterator[None]:
+    if records is None:
+        yield
+        return
+    await records.open()
+    try:
+        yield
+    finally:
+        await records.close()
 
 
 class _Gate:

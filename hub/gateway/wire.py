@@ -42,15 +42,21 @@ def address_of(request: AnyRequest) -> str:
     return client[0] if client else ""
 
 
+def announced_bytes(request: AnyRequest) -> int:
+    """Content-Length, 0 without one."""
+    for name, value in request.scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
 async def read_body(
     request: AnyRequest, bytes_max: int, *, what_zh: str = "正文", what_en: str = "the body"
 ) -> bytes:
     """The whole body within its bounds. Raises Rejected 413, or 408 when it does not arrive in
     BODY_READ_MS_MAX."""
-    announced = request.scope["headers"]
-    for name, value in announced:
-        if name == b"content-length" and value.isdigit() and int(value) > bytes_max:
-            raise too_large(what_zh, what_en, bytes_max)
+    if announced_bytes(request) > bytes_max:
+        raise too_large(what_zh, what_en, bytes_max)
     chunks: list[bytes] = []
     size = 0
     try:

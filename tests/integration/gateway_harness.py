@@ -82,6 +82,15 @@ class Gateway:
         """POST /v1/messages."""
         return await self.signed(member, "POST", "/v1/messages", msgspec.json.encode(document), **claim)
 
+    def sign(self, member: str, method: str, path: str, body: bytes = b"") -> dict[str, str]:
+        """The headers of a signed request."""
+        return signature(member, method, path, body)
+
+    async def call_raw(self, path: str) -> Any:
+        """The JSON of a GET, whatever its media type is called."""
+        async with self.client.get(self.url + path) as answer:
+            return msgspec.json.decode(await answer.read())
+
     async def inbound(self) -> list[Record]:
         """Every committed record of case.inbound."""
         return await read_topic(self.settings, "case.inbound")
@@ -131,7 +140,7 @@ async def running_gateway(settings: Settings, *, create_topic: bool = True) -> A
     listening = server.bind(settings.gateway_listen)
     stop = asyncio.Event()
     role = asyncio.create_task(app.serve(settings, stop, listening=listening, env=ENV))
-    url = "http://127.0.0.1:%d" % listening.getsockname()[1]
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with aiohttp.ClientSession() as client:
         gateway = Gateway(settings, url, client)
         try:
