@@ -19,7 +19,10 @@ _VALID_YEARS: Final = 5
 
 
 class Office(msgspec.Struct, frozen=True):
-    """One department's counter: its member id, its name on documents and the people who work there."""
+    """One department's counter: its member id, its name on documents and the people who work there.
+
+    vouchers: whether it reports the receipt of materials (收件) apart from acceptance; the old system cannot.
+    """
 
     member: str
     org_code: str
@@ -27,12 +30,19 @@ class Office(msgspec.Struct, frozen=True):
     acceptor: str
     examiner: str
     approver: str
+    vouchers: bool = True
 
 
 OFFICES: Final = {
     "dept-a": Office("dept-a", "11460100MB1A21013T", "海口市市场监督管理局", "陈海燕", "符永强", "林志远"),
     "dept-b": Office(
-        "dept-b", "11460200MB1A22024B", "三亚市人力资源和社会保障局", "王秀英", "黎国栋", "林喆"
+        "dept-b",
+        "11460200MB1A22024B",
+        "三亚市人力资源和社会保障局",
+        "王秀英",
+        "黎国栋",
+        "林喆",
+        vouchers=False,
     ),
 }
 
@@ -212,17 +222,18 @@ def _open(office: Office, case_no: str, memory: CaseMemory) -> Reaction:
 
 
 def _receive(counter: _Counter, memory: CaseMemory) -> None:
-    counter.say(
-        "material_received",
-        "SJ",
-        10,
-        "receivedAt",
-        {
-            "voucherNo": f"SJ{counter.clock[:10].replace('-', '')}{counter.case_no[-6:]}",
-            "org": counter.org,
-            "handler": counter.office.acceptor,
-        },
-    )
+    if counter.office.vouchers:
+        counter.say(
+            "material_received",
+            "SJ",
+            10,
+            "receivedAt",
+            {
+                "voucherNo": f"SJ{counter.clock[:10].replace('-', '')}{counter.case_no[-6:]}",
+                "org": counter.org,
+                "handler": counter.office.acceptor,
+            },
+        )
     counter.say(
         "pre_examined",
         "YS",

@@ -14,6 +14,10 @@ from stubs.model import CaseMemory, Event, Planned, Reaction, later, newest
 PLATFORM: Final = "platform"
 EVALUATED_OF_TEN: Final = 7
 _WINDOW_PERSON: Final = {"window-haikou": "李春梅", "window-sanya": "郑海波"}
+_WINDOW_ORG: Final = {
+    "window-haikou": {"code": "11460100MB1A2103XD", "name": "海口市政务服务中心"},
+    "window-sanya": {"code": "11460200MB1A220401", "name": "三亚市政务服务中心"},
+}
 _OTHER_WINDOW: Final = {"window-haikou": "window-sanya", "window-sanya": "window-haikou"}
 # Answered only by the member that opened the case; until its receipt has come it does not know that it did.
 _FOR_ORIGIN: Final = frozenset({"case.correction_notified"})
@@ -98,10 +102,12 @@ def _withdrawn(opening: Planned) -> Planned:
 
 def _at_window(opening: Planned, scenario: str) -> list[Planned]:
     """At a window (F51): receipt voucher, form check, and acceptance where the item allows it."""
-    body, person = opening.body, _WINDOW_PERSON.get(opening.member, "窗口人员")
+    body, person = opening.body, _WINDOW_PERSON[opening.member]
+    answers = form_answers(body.get("form"))
+    own = _WINDOW_ORG[opening.member]
     org = {
-        "code": str(body["item"])[:18],
-        "name": str(form_answers(body.get("form")).get("department", "实施机关")),
+        "code": str(answers.get("departmentCode") or body["item"][:18]),
+        "name": str(answers.get("department") or "实施机关"),
     }
     received = later(opening.occurred_at, minutes=5)
     examined = later(opening.occurred_at, minutes=15)
@@ -114,7 +120,7 @@ def _at_window(opening: Planned, scenario: str) -> list[Planned]:
             {
                 "voucherNo": f"CK{opening.case_ref[-16:]}",
                 "receivedAt": received,
-                "org": org,
+                "org": own,
                 "handler": person,
                 "window": opening.member,
             },
@@ -126,7 +132,7 @@ def _at_window(opening: Planned, scenario: str) -> list[Planned]:
             examined,
             {
                 "result": "1",
-                "org": org,
+                "org": own,
                 "handler": person,
                 "opinion": "申报资格确认、形式审查通过",
                 "examinedAt": examined,
