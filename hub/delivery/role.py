@@ -13,6 +13,7 @@ from hub.config import Settings
 from hub.delivery.lane import DeliveryLane, DeliveryStats
 from hub.directory.model import Member
 from hub.errors import LaneStopped
+from hub.health import health_server
 from hub.kafka import Admin, TopicPartition, open_reader
 from hub.lanes.lane import Lane, LaneSpec
 from hub.lanes.store import StoreResources
@@ -95,6 +96,18 @@ class DeliveryRole:
             )
         return lines
 
+    def metrics(self) -> dict[str, float]:
+        """Counters of every lane, Prometheus style."""
+        values: dict[str, float] = {}
+        for line in self.reports():
+            label = f'{{lane="{line.lane}"}}'
+            values[f"govhub_lane_open{label}"] = float(line.state == "open")
+            values[f"govhub_delivered_total{label}"] = line.done
+            values[f"govhub_taken_in{label}"] = line.taken_in
+            values[f"govhub_holds{label}"] = line.holds
+            values[f"govhub_breaker_open{label}"] = float(line.breaker == "open")
+        return values
+
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run delivery lanes until `stop`. Raises HubError when the process must be restarted."""
@@ -104,5 +117,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with open_reader(settings) as reader:
         partitions = len(await reader.partitions([settings.topic("case.inbound")]))
     role = DeliveryRole(settings, dict(known.members), cluster_id, partitions)
-    async with publish_status(settings, "delivery", role.reports):
+    async with (
+        publish_status(settings, "delivery", role.reports),
+        health_server(settings.metrics_listen, role.worker.trouble, role.metrics),
+    ):
         await role.worker.run(stop)

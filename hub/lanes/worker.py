@@ -54,6 +54,7 @@ class Worker:
         self._topics = [settings.topic(topic) for topic in topics]
         self._runner = runner
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._joined = False
         self.lanes: dict[TopicPartition, LaneState] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -74,7 +75,18 @@ class Worker:
             await self._close(list(self._tasks))
             await membership.stop()
 
+    def trouble(self) -> str:
+        """Why this worker is not ready: no assignment yet, or a lane that is not open; "" when it is."""
+        if not self._joined:
+            return "not yet a member of the group"
+        return ", ".join(
+            f"{place.topic}-{place.partition} {s.state}"
+            for place, s in self.lanes.items()
+            if s.state != "open"
+        )
+
     async def _assigned(self, assigned: set[TopicPartition]) -> None:
+        self._joined = True
         # A lane that is still ours stays open and pays no restore.
         await self._close([place for place in self._tasks if place not in assigned])
         for place in sorted(assigned - set(self._tasks)):

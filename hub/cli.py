@@ -1,0 +1,178 @@
+"""The command line `govhub`: what each command does is elsewhere; here are only names, options and exit
+codes."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hub.app import ROLES, run_role
+from hub.config import Settings, SettingsError
+from hub.errors import HubError
+
+_STUBS = ("platform", "dept-a", "dept-b", "s08", "credit", "nation", "supervision")
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env(os.environ)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def govhub() -> None:
+    """政务服务办件交换枢纽 / exchange hub for government-service cases."""
+
+
+@govhub.command()
+@click.option(
+    "--cases",
+    type=click.IntRange(0, 1_000_000),
+    default=0,
+    help="办件数，0 = examples/cases / number of cases",
+)
+@click.option(
+    "--kill",
+    is_flag=True,
+    help="中途 SIGKILL 路由与投递进程 / SIGKILL a router and a delivery process half-way",
+)
+@click.option("--keep", is_flag=True, help="结束后继续运行，直到 Ctrl-C / keep running until Ctrl-C")
+def demo(cases: int, kill: bool, keep: bool) -> None:
+    """端到端演示，账平才返回 0 / the whole hub with simulated members; exit 0 only if the books balance."""
+    from hub.local import demo as local
+
+    sys.exit(local.run(cases, kill, keep, local.data_base() / "demo"))
+
+
+@govhub.command()
+def up() -> None:
+    """启动枢纽，不含模拟成员 / the hub without members."""
+    from hub.local import demo as local
+    from hub.local import up as running
+
+    sys.exit(running.run(local.data_base() / "up"))
+
+
+@govhub.command()
+@click.argument("role", type=click.Choice(list(ROLES)))
+def serve(role: str) -> None:
+    """运行一个角色 / run one role in this process."""
+    try:
+        run_role(role, _settings())
+    except HubError as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from error
+
+
+@govhub.command()
+@click.argument("system", type=click.Choice(_STUBS))
+def stub(system: str) -> None:
+    """运行一个模拟成员 / run one simulated member."""
+    import stubs
+
+    stubs.run(system)
+
+
+@govhub.group()
+def topics() -> None:
+    """主题目录 / the topic catalogue."""
+
+
+@topics.command("plan")
+def topics_plan() -> None:
+    """显示将要做的变更 / show what apply would do."""
+    from hub.kafka import Admin
+    from hub.provision import plan_topics
+    from topics.plan import render
+
+    async def work() -> None:
+        settings = _settings()
+        async with Admin(settings) as admin:
+            click.echo(render(await plan_topics(settings, admin)))
+
+    _run(work())
+
+
+@topics.command("apply")
+def topics_apply() -> None:
+    """建立主题并发布目录 / create topics and publish the directory."""
+    from hub.provision import provision
+    from topics.plan import render
+
+    async def work() -> None:
+        done = await provision(_settings())
+        click.echo(render(done.plan))
+        click.echo(f"目录记录 / directory records written: {done.directory_records}")
+
+    _run(work())
+
+
+@govhub.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--member", required=True, help="发送方 / sending member")
+def submit(file: Path, member: str) -> None:
+    """签名并提交一个 JSON 文件 / sign and submit a JSON file as a member (keys from
+    HUB_MEMBER_<ID>_INBOUND_KEY)."""
+    from hub.client import submit_file
+
+    _run(submit_file(_settings(), file, member))
+
+
+@govhub.command("case")
+@click.argument("number")
+def case_(number: str) -> None:
+    """显示一件办件的经过 / a case's timeline."""
+    from hub.client import show_case
+
+    _run(show_case(_settings(), number))
+
+
+@govhub.command("reconcile")
+@click.option("--full", is_flag=True, help="重读全部保留的记录 / re-read all that is retained")
+@click.option("--book", "books", multiple=True, metavar="NAME=URL", help="成员账簿 / a member's own book")
+def reconcile_(full: bool, books: tuple[str, ...]) -> None:
+    """按编号对账 / balance both ledgers by id; exit 0 only if balanced."""
+    from rich.console import Console
+
+    from hub.books.reconcile import reconcile
+    from hub.books.render import last_lines, member_table
+
+    async def work() -> bool:
+        report = await reconcile(
+            _settings(), full=full, member_books=dict(book.split("=", 1) for book in books)
+        )
+        Console().print(member_table(report))
+        for line in last_lines(report):
+            click.echo(line)
+        return report.balanced
+
+    sys.exit(0 if _run(work()) else 1)
+
+
+@govhub.group()
+def schemas() -> None:
+    """合同 / the contracts."""
+
+
+@schemas.command("export")
+@click.argument("what", type=click.Choice(["openapi", "wsdl", "asyncapi", "jsonschema"]))
+def schemas_export(what: str) -> None:
+    """由合同导出 / derive from the contracts."""
+    from hub.export import export
+
+    click.echo(export(what))
+
+
+def _run(work: Any) -> Any:
+    try:
+        return asyncio.run(work)
+    except HubError as error:
+        raise click.ClickException(f"{type(error).__name__}: {error}") from error
+
+
+def main() -> None:
+    """Entry point."""
+    govhub()

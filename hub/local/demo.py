@@ -1,0 +1,163 @@
+"""`govhub demo`: real servers, real processes, real cases; ends with a table per member and the two ledgers,
+by id."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from hub.books.model import Report
+from hub.books.reconcile import reconcile
+from hub.books.render import last_lines, member_table
+from hub.local.cluster import PLAYED_BY, ROLES, STUBS, DataDirectory, LocalHub, pages
+from hub.supervisor import orderly_termination
+
+_QUIET_S_MAX: Final = 90.0
+_LOOK_S: Final = 1.0
+_BATCH: Final = 200
+
+
+def run(cases: int, kill: bool, keep: bool, base: Path) -> int:
+    """Exit code 0 only when the books balance."""
+    console = Console()
+    data = DataDirectory(base)
+    if data.recovered:
+        console.print(f"恢复上次未完成的运行 / recovering the run left in {data.path}")
+    began = time.monotonic()
+    with orderly_termination(), LocalHub(data, members=True) as hub:
+        console.print(
+            "Kafka 与 PostgreSQL 已启动，正在建立主题与目录 / servers are up, applying topics and directory"
+        )
+        hub.provision()
+        hub.start()
+        for name, address in pages(hub):
+            console.print(f"{name}: {address}")
+        console.print(f"控制台账号 / console login: admin {hub.secrets.admin_password}")
+        console.print(f"就绪用时 / ready after {time.monotonic() - began:.1f} s")
+        report = asyncio.run(_Demo(hub, console, cases, kill).run())
+        console.print(member_table(report))
+        if keep:
+            _keep(hub, console)
+    if report.balanced and not keep:
+        data.remove()
+    # Plain print: these lines are read by programs and must not be wrapped.
+    for line in last_lines(report):
+        print(line, flush=True)
+    return 0 if report.balanced else 1
+
+
+def _keep(hub: LocalHub, console: Console) -> None:
+    console.print("按 Ctrl-C 结束 / running until Ctrl-C")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        console.print("正在停止 / stopping")
+
+
+class _Demo:
+    """One run: hand the cases to their members, watch until everything is quiet, reconcile."""
+
+    def __init__(self, hub: LocalHub, console: Console, cases: int, kill: bool) -> None:
+        self._hub = hub
+        self._console = console
+        self._cases = cases
+        self._kill = kill
+        self._submitted = 0
+        self._killed: list[str] = []
+
+    async def run(self) -> Report:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
+            submitting = asyncio.create_task(self._submit(http))
+            began = time.monotonic()
+            report = await self._watch(http, submitting)
+            await submitting
+            seconds = time.monotonic() - began
+            self._console.print(
+                f"{self._submitted} 件办件，{seconds:.0f} 秒 / {self._submitted} cases in {seconds:.0f} s"
+            )
+            return report
+
+    async def _submit(self, http: aiohttp.ClientSession) -> None:
+        from examples.generate import cases as generated
+        from stubs.cases import load
+        from stubs.driver import submit
+
+        root = Path(__file__).parents[2] / "examples"
+        cases = list(generated(self._cases)) if self._cases else load(root / "cases")
+        for start in range(0, len(cases), _BATCH):
+            part = cases[start : start + _BATCH]
+            await submit(http, part, {member: self._hub.urls[stub] for member, stub in PLAYED_BY.items()})
+            self._submitted += len(part)
+            if self._kill and self._submitted >= len(cases) // 2 and not self._killed:
+                await self._kill_two()
+        if self._kill and not self._killed:
+            await self._kill_two()
+
+    async def _kill_two(self) -> None:
+        """SIGKILL a router and a delivery process while they work; the supervisor starts successors."""
+        assert self._hub.supervisor is not None
+        for role in ("router", "delivery"):
+            pid = self._hub.supervisor.kill(role, signal.SIGKILL)
+            self._killed.append(role)
+            self._console.print(f"[red]SIGKILL[/red] {role} (pid {pid})")
+            await asyncio.sleep(1.0)
+
+    async def _watch(self, http: aiohttp.ClientSession, submitting: "asyncio.Task[None]") -> Report:
+        """Until every member is quiet and nothing is in flight, or nothing moved for a long time."""
+        settings = self._hub.settings
+        moved_at, before = time.monotonic(), ""
+        with Live(console=self._console, refresh_per_second=4, transient=True) as live:
+            while True:
+                await asyncio.sleep(_LOOK_S)
+                stats = {stub: await _get(http, f"{self._hub.urls[stub]}/stats") for stub in STUBS}
+                idle = [await _get(http, f"{self._hub.urls[stub]}/control/idle") for stub in STUBS]
+                live.update(self._progress(stats, idle))
+                now = repr((stats, idle, self._submitted))
+                if now != before:
+                    moved_at, before = time.monotonic(), now
+                waiting = sum(int(answer.get("pending", 1)) for answer in idle)
+                stuck = time.monotonic() - moved_at > _QUIET_S_MAX
+                if submitting.done() and (waiting == 0 or stuck):
+                    books = {stub: self._hub.urls[stub] for stub in STUBS}
+                    report = await reconcile(settings, full=True, member_books=books)
+                    if stuck or (
+                        report.messages.in_flight == 0
+                        and report.messages.held == 0
+                        and report.dispatches.in_flight == 0
+                    ):
+                        return report
+
+    def _progress(self, stats: dict[str, Any], idle: list[Any]) -> Table:
+        table = Table(title=f"已提交 / submitted {self._submitted}")
+        table.add_column("成员 / member")
+        table.add_column("已收 / received", justify="right")
+        table.add_column("待发 / to send", justify="right")
+        for (stub, answer), pending in zip(stats.items(), idle, strict=True):
+            table.add_row(stub, str(answer.get("effects", "-")), str(pending.get("pending", "-")))
+        states = (
+            {state.name: state for state in self._hub.supervisor.states()} if self._hub.supervisor else {}
+        )
+        table.caption = "  ".join(
+            f"{role}{'×' + str(states[role].restarts) if states[role].restarts else ''}" for role in ROLES
+        )
+        return table
+
+
+async def _get(http: aiohttp.ClientSession, url: str) -> Any:
+    try:
+        async with http.get(url) as response:
+            return await response.json()
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return {}
+
+
+def data_base() -> Path:
+    """Where demonstrations keep their data: HUB_DATA_DIR or ./data."""
+    return Path(os.environ.get("HUB_DATA_DIR", "data"))

@@ -1,0 +1,244 @@
+"""The work on one router lane: poll, decide each record over an overlay, one transaction a batch (G2). All
+rules are in hub/routing.
+
+A batch that the broker refuses is taken again one record at a time; the record that is refused alone parks
+its case (G5).
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+import structlog
+
+from hub import envelope
+from hub.config import Settings
+from hub.errors import LaneStopped, OutputRefused
+from hub.kafka import Record
+from hub.lanes.lane import Lane
+from hub.router.outbox import RouterOutbox
+from hub.routing.decide import decide, decide_timer, redrive
+from hub.routing.model import Decision, Disposition, Timer, Verdict
+from hub.routing.parking import park
+from hub.routing.tables import Tables
+from hub.routing.turn import Park
+
+log = structlog.get_logger()
+
+_TIMERS_MAX: Final = 200
+_CASE: Final = b"c"
+_TIMER: Final = b"t"
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A record of commands.router, keyed by the aggregate's number. command: redrive (the parked queue again,
+    same order, same ids)."""
+
+    command: Literal["redrive"]
+    by: str
+    reason: str
+
+
+class RouterStats(msgspec.Struct):
+    """What the console shows of a lane."""
+
+    routed: int = 0
+    parked: int = 0
+
+
+class ParkBrake:
+    """R24: a lane in which too many of the last decisions park for one reason stops, before it parks a
+    province."""
+
+    def __init__(self, percent: int, window: int) -> None:
+        self._last: deque[str] = deque(maxlen=window)
+        self._most = window * percent // 100
+
+    def check(self, decisions: list[tuple[str, Decision]]) -> None:
+        """Count a batch before it is committed. Raises LaneStopped: the input stays uncommitted and an
+        operator decides."""
+        for _, decision in decisions:
+            for verdict in decision.verdicts:
+                if not verdict.originated:
+                    self._last.append(verdict.reason if verdict.disposition is Disposition.PARKED else "")
+        reasons = [reason for reason in self._last if reason]
+        for reason in set(reasons):
+            if (count := reasons.count(reason)) > self._most:
+                raise LaneStopped(
+                    f"停放闸 / park brake: 最近 {len(self._last)} 条中 {count} 条因 {reason} 停放 / "
+                    f"{count} of the last {len(self._last)} decisions park for {reason}"
+                )
+
+
+class RouterLane:
+    """Decides the records of one open lane. Opened and closed by its owner (hub/router/role.py)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lane: Lane,
+        tables: Callable[[], Tables],
+        stats: RouterStats,
+        careful: int = 0,
+    ) -> None:
+        self._settings = settings
+        self._lane = lane
+        self._tables = tables
+        self._stats = stats
+        self._commands = settings.topic("commands.router")
+        self._brake = ParkBrake(settings.park_brake_percent, settings.park_brake_window)
+        # > 0 after a refused batch: so many records are taken one by one.
+        self._careful = careful
+        self._refused_alone = -1
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises what Lane.commit raises."""
+        settings, lane = self._settings, self._lane
+        while True:
+            most = 1 if self._careful else settings.batch_records_max
+            records = await lane.poll(settings.poll_wait_ms, most)
+            now_ms = int(time.time() * 1000)
+            timers = self._due(now_ms)
+            if records or timers:
+                await self._batch(records, timers, now_ms)
+                self._careful = max(0, self._careful - len(records))
+
+    def _due(self, now_ms: int) -> list[Timer]:
+        end = _TIMER + (now_ms + 1).to_bytes(8)
+        return [
+            msgspec.msgpack.decode(raw, type=Timer) for _, raw in self._lane.range(_TIMER, end, _TIMERS_MAX)
+        ]
+
+    async def _batch(self, records: list[Record], timers: list[Timer], now_ms: int) -> None:
+        tables = self._tables()
+        overlay = _Overlay(self._lane, records, timers)
+        out = RouterOutbox(self._settings, self._lane.spec.partition, tables.version, now_ms)
+        decisions: list[tuple[str, Decision]] = []
+        for timer in timers:
+            overlay.cleared(timer)
+            fired = decide_timer(timer, overlay[timer.subject], tables, now_ms)
+            decisions.append((timer.subject, overlay.apply(timer.subject, fired)))
+        decisions.extend(self._one(record, overlay, tables, now_ms) for record in records)
+        self._brake.check(decisions)
+        for subject, decision in decisions:
+            out.add(subject, decision)
+        try:
+            await self._lane.commit(out.outputs, overlay.changes, records)
+        except OutputRefused as error:
+            raise BatchRefused(str(error), error.place, [record.offset for record in records]) from error
+        self._count(decisions)
+
+    def _one(self, record: Record, overlay: "_Overlay", tables: Tables, now_ms: int) -> tuple[str, Decision]:
+        if record.topic == self._commands:
+            return self._command(record, overlay, tables, now_ms)
+        try:
+            message = envelope.from_record(record.headers, record.value)
+        except ValueError as error:
+            return "", _unreadable(record, str(error))
+        state = overlay[message.subject]
+        if record.offset == self._refused_alone:
+            decision = park(message, state, _TOO_LARGE, tables, now_ms)
+        else:
+            try:
+                decision = decide(message, state, tables, now_ms)
+            except Exception as error:
+                # A defect of ours in one case must not stop the others: the case is parked, the trace is
+                # logged.
+                log.error("decide.failed", message_id=message.id, case_no=message.subject, exc_info=error)
+                decision = park(message, state, _DEFECT, tables, now_ms)
+        return message.subject, overlay.apply(message.subject, decision)
+
+    def _command(
+        self, record: Record, overlay: "_Overlay", tables: Tables, now_ms: int
+    ) -> tuple[str, Decision]:
+        """An operator's command, consumed in the lane's own transaction: nothing else writes its state."""
+        subject = record.key.decode()
+        try:
+            command = msgspec.json.decode(record.value, type=Command)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            log.error("command.unreadable", case_no=subject, reason=str(error))
+            return subject, Decision(None)
+        log.info("command", command=command.command, case_no=subject, by=command.by, reason=command.reason)
+        return subject, overlay.apply(subject, redrive(overlay[subject], tables, now_ms))
+
+    def park_offset(self, offset: int) -> None:
+        """The record at this input offset was refused alone: park its case."""
+        self._refused_alone = offset
+
+    def _count(self, decisions: list[tuple[str, Decision]]) -> None:
+        for _, decision in decisions:
+            for verdict in decision.verdicts:
+                if verdict.disposition is Disposition.PARKED:
+                    self._stats.parked += 1
+                elif not verdict.originated:
+                    self._stats.routed += 1
+
+
+_TOO_LARGE: Final = Park("output_refused", "输出超过主题上限", "an output of it is over the topic's limit")
+_DEFECT: Final = Park("decide_failed", "枢纽处理此办件时出错", "the hub failed on this case")
+
+
+class BatchRefused(OutputRefused):
+    """A batch was refused; offsets are those of its input records."""
+
+    def __init__(self, text: str, place: tuple[str, int] | None, offsets: list[int]) -> None:
+        super().__init__(text, place)
+        self.offsets = offsets
+
+
+class _Overlay:
+    """The batch's view of the state: store values read in one multi-get, changes kept here until the
+    transaction is committed."""
+
+    def __init__(self, lane: Lane, records: list[Record], timers: list[Timer]) -> None:
+        subjects = {record.key.decode(): None for record in records if record.key} | {
+            t.subject: None for t in timers
+        }
+        keys = [_CASE + subject.encode() for subject in subjects]
+        self._lane = lane
+        self._states = dict(zip(subjects, lane.get_many(keys), strict=True)) if keys else {}
+        self.changes: dict[bytes, bytes | None] = {}
+
+    def __getitem__(self, subject: str) -> bytes | None:
+        if subject not in self._states:
+            self._states[subject] = self._lane.get_many([_CASE + subject.encode()])[0]
+        state: bytes | None = self._states[subject]
+        return state
+
+    def apply(self, subject: str, decision: Decision) -> Decision:
+        """Take a decision's changes into the overlay."""
+        if decision.state is not None:
+            self._states[subject] = decision.state
+            self.changes[_CASE + subject.encode()] = decision.state
+        for timer in decision.timers_cleared:
+            self.cleared(timer)
+        for timer in decision.timers_set:
+            self.changes[_timer_key(timer)] = msgspec.msgpack.encode(timer)
+        return decision
+
+    def cleared(self, timer: Timer) -> None:
+        """A timer that fired or is no longer needed."""
+        self.changes[_timer_key(timer)] = None
+
+
+def _timer_key(timer: Timer) -> bytes:
+    return _TIMER + timer.due_ms.to_bytes(8) + timer.subject.encode() + b"\x00" + timer.purpose.encode()
+
+
+def _unreadable(record: Record, text: str) -> Decision:
+    """A record without the hub's envelope: in the ledger as parked, under an id derived from its place; the
+    log keeps the record."""
+    headers = dict(record.headers)
+    id_ = headers.get("ce_id", b"").decode(errors="replace") or f"{record.partition:08x}{record.offset:024x}"
+    message = envelope.Message(
+        id=id_,
+        source="",
+        type="",
+        subject=(record.key or b"").decode(errors="replace"),
+        time_ms=record.timestamp,
+        value=b"",
+    )
+    verdict = Verdict(message, Disposition.PARKED, "envelope", zh=text, en=text)
+    return Decision(None, (verdict,))

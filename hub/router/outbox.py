@@ -1,0 +1,101 @@
+"""What a batch of decisions writes: ledger lines, events, dispatches, table updates. Pure: decisions in,
+records out."""
+
+from typing import Final
+
+from hub import envelope, ids
+from hub.config import Settings
+from hub.kafka import Output
+from hub.routing.model import Decision, Disposition, OutcomeChange, TableUpdate, Verdict
+from schemas import codec, contracts
+
+Place = tuple[str, int]
+
+_REASON_CHARS_MAX: Final = 64
+_TEXT_CHARS_MAX: Final = 1_000
+
+
+class RouterOutbox:
+    """The outputs of one transaction, grouped by partition. partition: of the lane; keyed topics are
+    co-partitioned with its input."""
+
+    def __init__(self, settings: Settings, partition: int, tables_version: str, now_ms: int) -> None:
+        self._now_ms = now_ms
+        self._version = tables_version
+        self._routed = (settings.topic("case.routed"), partition)
+        self._events = (settings.topic("case.events"), partition)
+        self._outcomes = (settings.topic("case.outcomes"), partition)
+        self._settings = settings
+        known = contracts.load()
+        self._routed_contract = known.by_type("hub.routed")
+        self._outcome_contract = known.by_type("hub.outcome")
+        self.outputs: dict[Place, list[Output]] = {}
+
+    def add(self, subject: str, decision: Decision) -> None:
+        """Everything a decision about this aggregate sends."""
+        for verdict in decision.verdicts:
+            self._verdict(verdict)
+        for change in decision.outcome_changes:
+            self._outcome(subject, change)
+        for update in decision.table_updates:
+            self._table(update)
+
+    def _verdict(self, verdict: Verdict) -> None:
+        message = verdict.message
+        key = message.subject.encode()
+        dispatches = []
+        if verdict.dispatches:
+            headers = envelope.to_headers(message)
+            for outgoing in verdict.dispatches:
+                dispatch = ids.dispatch_id(message.id, outgoing.member)
+                dispatches.append({"id": dispatch, "member": outgoing.member, "kind": outgoing.kind})
+                extra = [("hub_dispatch", dispatch.encode()), ("hub_kind", outgoing.kind.encode())]
+                if outgoing.flags:
+                    extra.append(("hub_flags", ",".join(outgoing.flags).encode()))
+                place = (self._settings.topic("deliver." + outgoing.member), 0)
+                self._put(place, key, message.value, headers + extra)
+        self._put(self._routed, key, codec.encode(self._routed_contract, self._line(verdict, dispatches)), [])
+        if verdict.disposition is Disposition.ROUTED:
+            self._put(self._events, key, message.value, envelope.to_headers(message))
+
+    def _line(self, verdict: Verdict, dispatches: list[dict[str, str]]) -> dict[str, object]:
+        message, refusal = verdict.message, verdict.refusal
+        return {
+            "messageId": message.id,
+            "caseNo": message.subject,
+            "disposition": verdict.disposition.value,
+            "reason": (verdict.reason or (refusal.code if refusal else ""))[:_REASON_CHARS_MAX] or None,
+            "zh": (verdict.zh or (refusal.zh if refusal else ""))[:_TEXT_CHARS_MAX] or None,
+            "en": (verdict.en or (refusal.en if refusal else ""))[:_TEXT_CHARS_MAX] or None,
+            "dispatches": dispatches,
+            "originated": verdict.originated,
+            "causation": message.causation or None,
+            "source": message.source,
+            "type": message.type,
+            "occurredAt": message.time_ms,
+            "tablesVersion": self._version,
+            "grade": message.attributes.get("grade") or None,
+        }
+
+    def _outcome(self, subject: str, change: OutcomeChange) -> None:
+        body = {
+            "dispatchId": change.dispatch_id,
+            "messageId": change.message_id,
+            "caseNo": subject,
+            "member": change.member,
+            "kind": "",
+            "outcome": change.outcome,
+            "code": change.code[:_REASON_CHARS_MAX] or None,
+            "detail": change.detail[:_TEXT_CHARS_MAX] or None,
+            "attempts": 0,
+            "at": self._now_ms,
+            "behind": None,
+        }
+        value = codec.encode(self._outcome_contract, body)
+        self._put(self._outcomes, subject.encode(), value, [("hub_dispatch", change.dispatch_id.encode())])
+
+    def _table(self, update: TableUpdate) -> None:
+        self._put((self._settings.topic(update.table), 0), update.key.encode(), update.value, [])
+
+    def _put(self, place: Place, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+        self.outputs.setdefault(place, []).append((key, value, headers, self._now_ms))

@@ -1,0 +1,109 @@
+"""The router role: one router lane per partition of case.inbound, tables followed beside them. Only wiring
+here."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from hub.config import Settings
+from hub.health import health_server
+from hub.kafka import Admin, TopicPartition
+from hub.lanes.lane import Lane, LaneSpec
+from hub.lanes.store import StoreResources
+from hub.lanes.worker import Worker
+from hub.router.lane import BatchRefused, RouterLane, RouterStats
+from hub.status import LaneReport, publish_status
+from hub.tables import TablesFollower, follow_tables
+
+log = structlog.get_logger()
+
+
+class _Runner:
+    def __init__(self, role: "RouterRole", place: TopicPartition) -> None:
+        self._role = role
+        self._place = place
+
+    async def run(self, opened: Callable[[], None]) -> None:
+        """Reopens by itself after a refused batch: first one record at a time, then the refused record is
+        parked."""
+        careful, park_offset = 0, -1
+        while True:
+            try:
+                await self._work(opened, careful, park_offset)
+            except BatchRefused as error:
+                log.warning(
+                    "batch.refused", lane=str(self._place), records=len(error.offsets), reason=str(error)
+                )
+                if len(error.offsets) != 1:
+                    careful = max(1, len(error.offsets))
+                elif error.offsets[0] == park_offset:
+                    raise
+                else:
+                    careful, park_offset = max(careful, 1), error.offsets[0]
+
+    async def _work(self, opened: Callable[[], None], careful: int, park_offset: int) -> None:
+        role, partition = self._role, self._place.partition
+        spec = LaneSpec(
+            "router", ("case.inbound", "commands.router"), partition, "router.changelog", partition
+        )
+        lane = Lane(role.settings, spec, role.resources, role.cluster_id)
+        stats = role.stats.setdefault(partition, RouterStats())
+        try:
+            await lane.open()
+            opened()
+            worker = RouterLane(role.settings, lane, lambda: role.tables.current, stats, careful)
+            worker.park_offset(park_offset)
+            await worker.run()
+        finally:
+            await lane.close()
+
+
+class RouterRole:
+    """What the lanes of one process share."""
+
+    def __init__(self, settings: Settings, tables: TablesFollower, cluster_id: str) -> None:
+        self.settings = settings
+        self.tables = tables
+        self.cluster_id = cluster_id
+        self.resources = StoreResources(settings)
+        self.stats: dict[int, RouterStats] = {}
+        self.worker = Worker(settings, "router", ["case.inbound"], lambda place: _Runner(self, place))
+
+    def reports(self) -> list[LaneReport]:
+        """One line per lane, for the status topic."""
+        return [
+            LaneReport(
+                role="router",
+                lane=f"{self.settings.bare(place.topic)}-{place.partition}",
+                state=state.state,
+                reason=state.reason,
+                reopened=state.reopened,
+                done=self.stats.get(place.partition, RouterStats()).routed,
+                holds=self.stats.get(place.partition, RouterStats()).parked,
+            )
+            for place, state in self.worker.lanes.items()
+        ]
+
+    def metrics(self) -> dict[str, float]:
+        """Counters of every lane, Prometheus style."""
+        values: dict[str, float] = {}
+        for line in self.reports():
+            label = f'{{lane="{line.lane}"}}'
+            values[f"govhub_lane_open{label}"] = float(line.state == "open")
+            values[f"govhub_routed_total{label}"] = line.done
+            values[f"govhub_parked_total{label}"] = line.holds
+        return values
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run router lanes until `stop`. Raises HubError when the process must be restarted."""
+    async with Admin(settings) as admin:
+        cluster_id = await admin.cluster_id()
+    async with follow_tables(settings) as tables:
+        role = RouterRole(settings, tables, cluster_id)
+        async with (
+            publish_status(settings, "router", role.reports),
+            health_server(settings.metrics_listen, role.worker.trouble, role.metrics),
+        ):
+            await role.worker.run(stop)

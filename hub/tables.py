@@ -1,0 +1,146 @@
+"""The directory and the credit standings as the router sees them: read from compacted topics to their end
+before a lane opens, then
+followed. Also publishes the directory's files into those topics.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+import structlog
+
+from hub import directory
+from hub.config import Settings
+from hub.directory.checks import TABLES
+from hub.directory.errors import DirectoryError
+from hub.directory.records import from_records, to_records
+from hub.errors import HubError
+from hub.kafka import Reader, Record, open_reader, write_all
+from hub.routing import credit
+from hub.routing.tables import Limits, Standing, Tables
+
+log = structlog.get_logger()
+
+_PREFIX: Final = "directory."
+_SETTLE_MS: Final = 300
+
+
+class TablesFollower:
+    """`current` is an immutable snapshot, replaced as a whole when the directory changes; its credit
+    standings are live."""
+
+    def __init__(self, settings: Settings, reader: Reader) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._raw: dict[str, dict[bytes, bytes]] = {table: {} for table in TABLES}
+        self._credit: dict[str, Standing] = {}
+        self._current: Tables | None = None
+
+    @property
+    def current(self) -> Tables:
+        """The snapshot to decide by."""
+        assert self._current is not None, "tables not loaded"
+        return self._current
+
+    async def load(self) -> None:
+        """Read everything there is. Raises HubError when no valid directory was published."""
+        topics = [
+            self._settings.topic(name) for name in (*(_PREFIX + table for table in TABLES), credit.TABLE)
+        ]
+        starts = await self._reader.start_offsets(await self._reader.partitions(topics))
+        async for records in self._reader.read_to_stable(starts):
+            self._apply(records)
+        try:
+            self._rebuild()
+        except DirectoryError as error:
+            raise HubError(f"目录未发布或有误 / no valid directory was published: {error}") from error
+
+    async def follow(self) -> None:
+        """Apply changes as they come, until cancelled. A directory that does not check keeps the snapshot
+        before it."""
+        while True:
+            records = await self._reader.poll(_SETTLE_MS, 1_000)
+            if not records or not self._apply(records):
+                continue
+            # A publish is many records; let it finish, a half of it would not check.
+            while more := await self._reader.poll(_SETTLE_MS, 1_000):
+                self._apply(more)
+            try:
+                self._rebuild()
+                log.info("directory.changed", version=self.current.version)
+            except DirectoryError as error:
+                log.error("directory.refused", reason=str(error))
+
+    def _apply(self, records: list[Record]) -> bool:
+        """Take records into the raw tables; True when the directory (not only a credit standing) changed."""
+        changed = False
+        for record in records:
+            name = self._settings.bare(record.topic)
+            if name == credit.TABLE:
+                self._apply_credit(record)
+                continue
+            changed = True
+            table = self._raw[name.removeprefix(_PREFIX)]
+            if record.value is None:
+                table.pop(record.key, None)
+            else:
+                table[record.key] = record.value
+        return changed
+
+    def _apply_credit(self, record: Record) -> None:
+        party = record.key.decode()
+        if record.value is None:
+            self._credit.pop(party, None)
+            return
+        try:
+            self._credit[party] = credit.decode_standing(record.value)
+        except msgspec.DecodeError as error:
+            log.error("credit.unreadable", party=party, reason=str(error))
+
+    def _rebuild(self) -> None:
+        settings = self._settings
+        limits = Limits(
+            held_max=settings.early_held_max,
+            parked_max=settings.parked_behind_max,
+            credit_timeout_ms=settings.credit_timeout_ms,
+        )
+        self._current = Tables(from_records(self._raw), self._credit, limits)
+
+
+@contextlib.asynccontextmanager
+async def follow_tables(settings: Settings) -> AsyncIterator[TablesFollower]:
+    """Loaded tables, followed while the body runs. Raises HubError."""
+    async with open_reader(settings) as reader:
+        follower = TablesFollower(settings, reader)
+        await follower.load()
+        task = asyncio.create_task(follower.follow(), name="tables")
+        try:
+            yield follower
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def publish_directory(settings: Settings) -> int:
+    """Check the directory's files and write what differs from the topics; returns the number of records.
+    Raises DirectoryError."""
+    known = directory.load(settings.directory_dir)
+    published: dict[str, dict[bytes, bytes]] = {table: {} for table in TABLES}
+    async with open_reader(settings) as reader:
+        starts = await reader.start_offsets(
+            await reader.partitions(settings.topic(_PREFIX + table) for table in TABLES)
+        )
+        async for records in reader.read_to_stable(starts):
+            for record in records:
+                held = published[settings.bare(record.topic).removeprefix(_PREFIX)]
+                if record.value is None:
+                    held.pop(record.key, None)
+                else:
+                    held[record.key] = record.value
+    written = 0
+    for table, pairs in to_records(known, published).items():
+        await write_all(settings, _PREFIX + table, pairs)
+        written += len(pairs)
+    return written
