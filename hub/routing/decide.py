@@ -19,9 +19,9 @@ from hub.routing.state import (
     same_digest,
 )
 from hub.routing.tables import Tables
-from hub.routing.turn import CREDIT, EARLY, Park, Turn
+from hub.routing.turn import CREDIT, EARLY, Park, Turn, too_full
 
-__all__ = ["decide", "decide_timer", "redrive"]
+__all__ = ["decide", "decide_timer", "park", "redrive"]
 
 
 def decide(message: Message, state: bytes | None, tables: Tables, now_ms: int) -> Decision:
@@ -75,6 +75,33 @@ def decide_timer(timer: Timer, state: bytes | None, tables: Tables, now_ms: int)
     else:
         _refuse_overdue(turn, max(now_ms, timer.due_ms))
     return turn.decision(fired=timer)
+
+
+def park(
+    message: Message, state: bytes | None, reason: str, zh: str, en: str, tables: Tables, now_ms: int
+) -> Decision:
+    """Park the case with this message, for a cause outside the rules: an output the broker refuses, a
+    defect of ours (G5).
+
+    A message already remembered changes nothing; one that no longer fits is refused, its sender told.
+    """
+    try:
+        case = decode(state)
+    except UnknownFormat as error:
+        assert state is not None
+        return _quarantined(message, state, str(error), tables, now_ms)
+    if case.find(message.id) is not None:
+        return Decision(None, duplicate=True)
+    case.remember(message.id, message.digest, message.source, message.type)
+    turn = Turn(case, message.subject, tables, now_ms)
+    full = too_full(turn, message, counted=False)
+    if case.parked is not None:
+        turn.queue(message)
+    elif full is not None:
+        turn.refuse(message, full)
+    else:
+        turn.park(message, Park(reason, zh, en))
+    return turn.decision()
 
 
 def redrive(state: bytes | None, tables: Tables, now_ms: int) -> Decision:

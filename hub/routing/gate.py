@@ -82,7 +82,7 @@ def open_case(turn: Turn, message: Message) -> None:
         return
     libraries = turn.tables.of_kind(MemberKind.CREDIT)
     query = refusals.originated(
-        message, refusals.CREDIT_QUERY, libraries[0] if libraries else "", turn.tables, {"about": message.id}
+        message, refusals.CREDIT_QUERY, libraries[0] if libraries else "", turn.tables, {}
     )
     due_ms = turn.now_ms + turn.tables.limits.credit_timeout_ms
     turn.case.gated = Held(message, credit.AWAIT_ANSWER, due_ms)
@@ -117,7 +117,7 @@ def judge(turn: Turn, found: Standing, reason: str) -> None:
 
 def _review(turn: Turn, submission: Message, found: Standing) -> Verdict:
     """Ask the window the case came in at; where the origin does not review, the platform."""
-    extra = {"grade": found.grade, "banned": ",".join(found.banned), "about": submission.id}
+    extra = {"grade": found.grade, "banned": ",".join(found.banned)}
     platforms = turn.tables.of_kind(MemberKind.PLATFORM)
     asked = refusals.originated(submission, refusals.CREDIT_REVIEW, turn.case.origin, turn.tables, extra)
     if not asked.dispatches and platforms:
