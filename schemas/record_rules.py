@@ -77,7 +77,7 @@ def _file_reference(names: dict[str, str], says: dict[str, Say]) -> RecordRule:
     ref, digest = names["ref"], names["digest"]
 
     def run(result: dict[str, Any], errors: Errors) -> None:
-        if result[ref] is not None and result[ref] != f"sm3:{result[digest]}":
+        if result[ref] is not None and result[digest] is not None and result[ref] != f"sm3:{result[digest]}":
             zh, en = f"应为 sm3: 加 {digest} 的值", f"must be sm3: followed by the value of {digest}"
             says[ref](errors, "file reference", zh, en, at=ref)
 

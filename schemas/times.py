@@ -10,8 +10,8 @@ from typing import Final
 CHINA: Final = timezone(timedelta(hours=8))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-TIME_MS_MIN: Final = -2_208_988_800_000  # 1900-01-01T00:00:00Z
-TIME_MS_MAX: Final = 7_258_118_400_000  # 2200-01-01T00:00:00Z
+TIME_MS_MIN: Final = -2_209_017_600_000  # 1900-01-01T00:00:00+08:00
+TIME_MS_MAX: Final = 7_258_089_600_000  # 2200-01-01T00:00:00+08:00, not included
 
 # Extended and basic forms of GB/T 7408 / ISO 8601: date, or date and time with up to nine decimals, with or
 # without a zone.

@@ -21,7 +21,9 @@ _FIELDS: Final = frozenset(
     {"name", "key", "partitions", "value", "schemas", "written_by", "read_by", "config", "doc"}
 )
 _REQUIRED: Final = _FIELDS - {"schemas"}
-_KEYS: Final = frozenset({"aggregate", "member", "item", "region", "route", "party", "period", "state"})
+_KEYS: Final = frozenset(
+    {"aggregate", "member", "item", "region", "route", "party", "period", "state", "lane"}
+)
 _VALUES: Final = frozenset({"avro", "json", "state", "none"})
 _CONFIG: Final = {
     "cleanup.policy": re.compile("delete|compact"),
