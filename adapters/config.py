@@ -45,7 +45,6 @@ def port_config(member: Any) -> PortConfig:
             if value not in (None, "", 0):
                 values[name] = value
     config = PortConfig(**values)
-    return msgspec.structs.replace(
-        config,
-        connect_timeout_ms=min(config.connect_timeout_ms, config.call_timeout_ms),
-    )
+    # Connecting must fail before the whole call does, or "nothing was written" reads as "unknown".
+    connect_timeout_ms = min(config.connect_timeout_ms, config.call_timeout_ms * 6 // 10)
+    return msgspec.structs.replace(config, connect_timeout_ms=connect_timeout_ms)

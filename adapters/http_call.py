@@ -24,6 +24,7 @@ class Answer(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     whole: bool
+    content_type: str = ""
 
 
 class Unreachable(Exception):
@@ -53,8 +54,9 @@ class HttpCaller:
         trace.on_request_headers_sent.append(_last_look)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=calls_in_flight_max, keepalive_timeout=KEEP_ALIVE_S),
+            # A little less than the lane's own limit, so that the answer which says more comes first.
             timeout=aiohttp.ClientTimeout(
-                total=call_timeout_ms / 1000, sock_connect=connect_timeout_ms / 1000
+                total=call_timeout_ms * 0.95 / 1000, sock_connect=connect_timeout_ms / 1000
             ),
             trace_configs=[trace],
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -82,7 +84,7 @@ class HttpCaller:
                 trace_request_ctx=look,
             ) as response:
                 kept, whole = await self._read(response)
-                return Answer(response.status, kept, whole)
+                return Answer(response.status, kept, whole, response.headers.get("Content-Type", ""))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
             detail = f"{type(failure).__name__}: {failure}"[:500]
             if look.started:

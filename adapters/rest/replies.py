@@ -18,9 +18,10 @@ _SPOKEN: Final = {
     (409, "already_done"): ReplyKind.ALREADY_DONE,
     (422, "refused"): ReplyKind.REFUSED,
 }
-# HTTP status alone. 401, 403 and 407 say that the hub's credentials are wrong: that concerns every case of
-# the member, so the lane waits instead of parking cases one by one.
-_STATUS: Final = dict.fromkeys((401, 403, 407, 408, 421, 425, 429), ReplyKind.TRY_LATER)
+# HTTP status alone. A 500, 502 or 504 may come after the work was done: UNKNOWN, so that a queryable member
+# is asked and a blind one not called again. 401, 403 and 407 say that the hub's credentials are wrong: that
+# concerns every case of the member, so the lane waits instead of parking cases one by one.
+_STATUS: Final = dict.fromkeys((401, 403, 407, 408, 421, 425, 429, 503), ReplyKind.TRY_LATER)
 
 
 def classify(answer: Answer) -> Reply:
@@ -29,12 +30,7 @@ def classify(answer: Answer) -> Reply:
     said = str(data.get("status", "")) if data is not None else ""
     kind = _SPOKEN.get((answer.status, said)) or _STATUS.get(answer.status)
     if kind is None:
-        if 400 <= answer.status < 500:
-            kind = ReplyKind.MALFORMED
-        elif 500 <= answer.status < 600:
-            kind = ReplyKind.TRY_LATER
-        else:
-            kind = ReplyKind.UNKNOWN
+        kind = ReplyKind.MALFORMED if 400 <= answer.status < 500 else ReplyKind.UNKNOWN
     code = str(data.get("code") or answer.status) if data is not None else str(answer.status)
     return Reply(kind=kind, code=code[:60], detail=_detail(answer, data))
 
