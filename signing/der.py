@@ -81,15 +81,15 @@ def _read(data: bytes, start: int, field: str) -> tuple[Node, int]:
     return Node(tag, data[head:end], data[start:end], field), end
 
 
-def children(node: Node, *names: str) -> list[Node]:
+def children(node: Node, *names: str, at_most: int = CHILDREN_MAX) -> list[Node]:
     """The elements inside a constructed node, named for error texts by `names` in order (as far as given)."""
     if not node.tag & 0x20:
         raise _bad(node.field, "must be constructed")
     found: list[Node] = []
     position = 0
     while position < len(node.content):
-        if len(found) == CHILDREN_MAX:
-            raise _bad(node.field, f"more than {CHILDREN_MAX} elements")
+        if len(found) == at_most:
+            raise _bad(node.field, f"more than {at_most} elements")
         name = names[len(found)] if len(found) < len(names) else f"[{len(found)}]"
         child, position = _read(node.content, position, f"{node.field}.{name}")
         found.append(child)
@@ -257,6 +257,11 @@ def make_utc_time(moment: datetime) -> bytes:
     if not 1950 <= utc.year < 2050:
         raise _bad("UTCTime", "year outside 1950 to 2049")
     return tlv(UTC_TIME, utc.strftime("%y%m%d%H%M%SZ").encode("ascii"))
+
+
+def make_time(moment: datetime) -> bytes:
+    """UTCTime to 2049, GeneralizedTime after: what RFC 5280 prescribes for certificates."""
+    return make_utc_time(moment) if moment.astimezone(UTC).year < 2050 else make_generalized_time(moment)
 
 
 def make_explicit(number: int, content: bytes) -> bytes:
