@@ -13,6 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from stubs.credit import credit_application
+from stubs.dept_b import dept_b_application
 from stubs.rest_members import rest_application
 from stubs.settings import StubSettings, from_env
 from stubs.storage import Storage
@@ -76,6 +77,8 @@ def _stop_on_failure(task: asyncio.Task[None]) -> None:
 
 def _build(settings: StubSettings, storage: Storage) -> tuple[web.Application, Background]:
     match settings.name:
+        case "dept-b":
+            return dept_b_application(settings, storage)
         case "credit":
             return credit_application(settings, storage)
         case _:

@@ -1,35 +1,26 @@
-"""Takes a REST member's outbox to the gateway: signs, sends, re-sends with the same source key until a
-receipt is given (G8).
+"""Takes a member's outbox to the gateway: one message of a case after the other, re-sent with the same source
+key until a receipt is given (G8).
 
-Nothing here decides what to say; a message leaves the outbox only with a receipt or with a final refusal
-written down.
+Nothing here decides what to say or how it is written: a message leaves the outbox only with a receipt or with
+a final refusal written down.
 """
 
 import asyncio
 import logging
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-import aiohttp
 import msgspec
 
-from signing.digest import sm3_hex
-from signing.http_auth import sign_request
 from stubs.model import Planned
-from stubs.settings import Identity, StubSettings
 from stubs.storage import OutboxRow, Storage
 
 SENDS_IN_FLIGHT_MAX: Final = 16
 ROWS_IN_MEMORY_MAX: Final = 5_000
-SEND_TIMEOUT_MS: Final = 30_000
 RETRY_DELAY_MS_MIN: Final = 100
 RETRY_DELAY_MS_MAX: Final = 3_000
-FILE_FETCHES_MAX: Final = 50
-FILE_FETCH_DELAY_MS: Final = 200
-_TRY_AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 log = logging.getLogger("stubs.courier")
 
@@ -42,28 +33,31 @@ class Rejected(Exception):
     """The gateway refused the message for good; its answer is kept beside the message."""
 
 
-def message_document(planned: Planned) -> bytes:
-    """The canonical JSON of one message, byte for byte the same at every re-send."""
-    document: dict[str, Any] = {
-        "type": planned.type,
-        "sourceRef": planned.source_ref,
-        "occurredAt": planned.occurred_at,
-        "body": planned.body,
-    }
-    if planned.case_ref:
-        document["caseRef"] = planned.case_ref
-    if planned.case_no:
-        document["caseNo"] = planned.case_no
-    return msgspec.json.encode(document)
+class Sender(Protocol):
+    """A member's way of speaking to the gateway; open while the courier runs."""
+
+    async def __aenter__(self) -> "Sender": ...
+
+    async def __aexit__(self, *_exception: object) -> None: ...
+
+    async def send(self, planned: Planned) -> dict[str, Any]:
+        """The receipt of one message. Raises TryAgain or Rejected."""
+        ...
 
 
 class Courier:
-    """Sends the outbox: rows of one line one after the other, up to SENDS_IN_FLIGHT_MAX lines at once."""
+    """Sends the outbox: rows of one line one after the other, up to `in_flight_max` lines at once."""
 
     def __init__(
-        self, settings: StubSettings, storage: Storage, on_receipt: Callable[[Planned, dict[str, Any]], None]
+        self,
+        storage: Storage,
+        sender: Sender,
+        on_receipt: Callable[[Planned, dict[str, Any]], None],
+        *,
+        in_flight_max: int = SENDS_IN_FLIGHT_MAX,
     ) -> None:
-        self._settings, self._storage, self._on_receipt = settings, storage, on_receipt
+        self._storage, self._sender, self._on_receipt = storage, sender, on_receipt
+        self._in_flight_max = in_flight_max
         self._lines: dict[str, deque[OutboxRow]] = {}
         self._ready: asyncio.Queue[str] = asyncio.Queue()
         self._loaded_seq = 0
@@ -78,14 +72,9 @@ class Courier:
 
     async def run(self) -> None:
         """Send until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=SEND_TIMEOUT_MS / 1000)
-        connector = aiohttp.TCPConnector(limit=SENDS_IN_FLIGHT_MAX)
-        async with (
-            aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
-            asyncio.TaskGroup() as group,
-        ):
-            for _ in range(SENDS_IN_FLIGHT_MAX):
-                group.create_task(self._work(session))
+        async with self._sender, asyncio.TaskGroup() as group:
+            for _ in range(self._in_flight_max):
+                group.create_task(self._work())
             while True:
                 self._load()
                 await self._wake.wait()
@@ -105,13 +94,13 @@ class Courier:
             else:
                 queue.append(row)
 
-    async def _work(self, session: aiohttp.ClientSession) -> None:
+    async def _work(self) -> None:
         while True:
             line = await self._ready.get()
             await self._rest()
             row = self._lines[line][0]
             try:
-                await self._send(session, row)
+                await self._send(row)
             except TryAgain as reason:
                 self._storage.count_attempt(row.seq, str(reason))
                 self._slow_down()
@@ -141,86 +130,16 @@ class Courier:
         if self._in_memory < ROWS_IN_MEMORY_MAX // 2:
             self._wake.set()
 
-    async def _send(self, session: aiohttp.ClientSession, row: OutboxRow) -> None:
+    async def _send(self, row: OutboxRow) -> None:
         planned = row.planned
-        identity = self._settings.identity(planned.member)
         try:
-            for sm3 in planned.needs:
-                await self._fetch_file(session, identity, sm3)
-            for sm3 in planned.files:
-                await self._upload_file(session, identity, sm3)
-            answer = await self._call(
-                session, identity, "POST", "/v1/messages", message_document(planned), "application/json"
-            )
+            receipt = await self._sender.send(planned)
         except Rejected as refusal:
             log.warning("%s %s 被拒 / rejected: %s", planned.type, planned.source_ref, refusal)
-            with self._storage.transaction():
-                self._storage.settle(row.seq, "rejected", str(refusal))
+            self._storage.settle(row.seq, "rejected", str(refusal))
             return
-        receipt = msgspec.json.decode(answer)
+        # Receipt, what it teaches and what follows from it: one transaction, or none of it.
         with self._storage.transaction():
-            self._storage.settle(row.seq, "sent", answer.decode())
+            self._storage.settle(row.seq, "sent", msgspec.json.encode(receipt).decode())
             self._on_receipt(planned, receipt)
         self.wake()
-
-    async def _upload_file(self, session: aiohttp.ClientSession, identity: Identity, sm3: str) -> None:
-        kept = self._storage.file(sm3)
-        if kept is None:
-            raise Rejected(f"附件不在本系统 / no such file here: sm3:{sm3}")
-        await self._call(session, identity, "PUT", "/v1/files", kept[1], kept[0])
-
-    async def _fetch_file(self, session: aiohttp.ClientSession, identity: Identity, sm3: str) -> None:
-        """Nobody reviews a case without its files (R12): wait a while for the store to let us have them."""
-        if self._storage.file(sm3) is not None:
-            return
-        reason = ""
-        for _ in range(FILE_FETCHES_MAX):
-            try:
-                content = await self._call(session, identity, "GET", "/v1/files/" + sm3, b"", "")
-            except Rejected as refusal:
-                reason = str(refusal)
-                await asyncio.sleep(FILE_FETCH_DELAY_MS / 1000)
-                continue
-            if sm3_hex(content) != sm3:
-                raise Rejected(f"附件 SM3 不符 / file does not match its SM3: {sm3}")
-            self._storage.keep_file(sm3, "application/octet-stream", content)
-            return
-        missing = int(self._storage.fact("files_missing", "0")) + 1
-        self._storage.set_fact("files_missing", str(missing))
-        log.warning("附件取不到 / file not to be had: %s: %s", sm3, reason)
-
-    async def _call(
-        self,
-        session: aiohttp.ClientSession,
-        identity: Identity,
-        method: str,
-        path: str,
-        body: bytes,
-        media_type: str,
-    ) -> bytes:
-        """One signed call. Returns the answer's body; raises TryAgain or Rejected."""
-        headers = sign_request(
-            identity.inbound_key,
-            identity.member,
-            method,
-            path,
-            body,
-            algorithm=identity.algorithm,
-            timestamp_ms=time.time_ns() // 1_000_000,
-            nonce=secrets.token_urlsafe(12),
-        )
-        if media_type:
-            headers["Content-Type"] = media_type
-        try:
-            async with session.request(
-                method, self._settings.gateway_url + path, data=body or None, headers=headers
-            ) as response:
-                answer = await response.read()
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TryAgain(f"{type(error).__name__}: {error}") from error
-        if status in _TRY_AGAIN:
-            raise TryAgain(f"HTTP {status}")
-        if status >= 300:
-            raise Rejected(f"HTTP {status} {answer[:1000].decode('utf-8', 'replace')}")
-        return answer

@@ -13,6 +13,7 @@ from signing.errors import AuthError
 from stubs.courier import Courier
 from stubs.model import Event, Planned
 from stubs.rest_members import line_of, opening_of
+from stubs.rest_sender import RestSender
 from stubs.rest_server import RestServer, answer
 from stubs.settings import StubSettings
 from stubs.storage import Storage
@@ -53,7 +54,7 @@ class CreditLibrary:
     def __init__(self, settings: StubSettings, storage: Storage) -> None:
         self._settings, self._storage = settings, storage
         self._grades = load_grades()
-        self.courier = Courier(settings, storage, lambda _planned, _receipt: None)
+        self.courier = Courier(storage, RestSender(settings, storage), lambda _planned, _receipt: None)
         self.server = RestServer(
             settings, storage, lambda _member, _event: None, self._submit, self.courier.wake
         )

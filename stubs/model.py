@@ -30,7 +30,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """One message this member will send. Exactly one of case_no and case_ref is set for case types.
 
     files: SM3 digests (64 hex) to upload before it. needs: SM3 digests of the case's files to fetch before it
-    (R12).
+    (R12). document: the message as its sender already wrote it, in the sender's own dialect.
     """
 
     member: str
@@ -42,6 +42,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     case_ref: str = ""
     files: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    document: bytes = b""
 
 
 class CaseMemory(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from aiohttp import web
 from stubs import department, intake
 from stubs.courier import Courier
 from stubs.model import CaseMemory, Event, Planned, Reaction
+from stubs.rest_sender import RestSender
 from stubs.rest_server import Refused, RestServer
 from stubs.settings import StubSettings
 from stubs.storage import Storage
@@ -114,6 +115,6 @@ def line_of(planned: Planned) -> str:
 def rest_application(settings: StubSettings, storage: Storage) -> tuple[web.Application, Any]:
     """The application and the background work of a REST member."""
     member = RestMember(settings, storage)
-    courier = Courier(settings, storage, member.receipt)
+    courier = Courier(storage, RestSender(settings, storage), member.receipt)
     server = RestServer(settings, storage, member.take, member.submit, courier.wake)
     return server.application(), courier.run

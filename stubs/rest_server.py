@@ -49,9 +49,11 @@ class RestServer:
         self,
         settings: StubSettings,
         storage: Storage,
-        take: Take,
+        take: Take | None,
         submit: Submit | None,
         wake: Callable[[], None],
+        *,
+        stats: dict[str, int] | None = None,
     ) -> None:
         self._settings, self._storage, self._take, self._submit, self._wake = (
             settings,
@@ -61,15 +63,16 @@ class RestServer:
             wake,
         )
         self._verifier = Verifier()
-        self.stats: dict[str, int] = {"unsigned": 0, "queries": 0}
+        self.stats = {"unsigned": 0, "queries": 0} if stats is None else stats
 
     def application(self) -> web.Application:
         """The aiohttp application, to be served or extended."""
         app = web.Application(client_max_size=CONTROL_BODY_BYTES_MAX)
         app.router.add_get("/healthz", self._healthz)
         for prefix in ("", *("/" + identity.member for identity in self._settings.identities)):
-            app.router.add_post(prefix + "/hub/dispatches", self._dispatch)
-            app.router.add_get(prefix + "/hub/dispatches/{id}", self._query)
+            if self._take is not None:
+                app.router.add_post(prefix + "/hub/dispatches", self._dispatch)
+                app.router.add_get(prefix + "/hub/dispatches/{id}", self._query)
             app.router.add_get(prefix + "/book", self._book)
         app.router.add_get("/stats", self._stats)
         app.router.add_get("/control/idle", self._idle)
@@ -102,6 +105,7 @@ class RestServer:
         raise failure
 
     async def _dispatch(self, request: web.Request) -> web.Response:
+        assert self._take is not None
         body = await request.read()
         if len(body) > BODY_BYTES_MAX:
             return answer(413, {"status": "malformed", "detail": "报文过大 / body too large"})

@@ -78,11 +78,11 @@ def from_env(name: str, env: Mapping[str, str]) -> StubSettings:
 
 
 def _identity(member: str, env: Mapping[str, str]) -> Identity:
-    prefix = f"HUB_MEMBER_{member.upper().replace('-', '_')}_"
-    outbound = _need(env, prefix + "OUTBOUND_KEY").encode()
-    # The 2009 department cannot sign: it sends with its SP key and secret instead.
-    inbound = b"" if member in _ASMX else _need(env, prefix + "INBOUND_KEY").encode()
     algorithm = HMAC_SM3 if member in _SM3_MEMBERS else HMAC_SHA256
+    if member in _ASMX:  # it cannot sign: key, secret and tokens instead, both ways
+        return Identity(member, algorithm, b"", b"")
+    prefix = f"HUB_MEMBER_{member.upper().replace('-', '_')}_"
+    inbound, outbound = (_need(env, prefix + name).encode() for name in ("INBOUND_KEY", "OUTBOUND_KEY"))
     return Identity(member, algorithm, inbound, outbound)
 
 

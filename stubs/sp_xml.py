@@ -80,6 +80,25 @@ def read_dispatch(xml: str) -> Event:
     )
 
 
+def read_registration(document: bytes) -> Planned:
+    """A case begun at the department's own counter, from the SPSHENQIN document it keeps. Raises Unreadable,
+    UnicodeDecodeError."""
+    root = parse(document.decode(CHARSET))
+    record = root.find("SPSHENQIN")
+    if record is None or not _of(root, "SBLSH_SHORT"):
+        raise Unreadable("缺少SPSHENQIN或SBLSH_SHORT")
+    case_ref = _of(root, "SBLSH_SHORT")
+    return Planned(
+        member="dept-b",
+        type="case.submitted",
+        source_ref=f"{case_ref}-SQ",
+        occurred_at=_business_time(record),
+        case_ref=case_ref,
+        body=_submitted(record, root),
+        document=document,
+    )
+
+
 def _kind(record: etree._Element) -> str:
     if record.tag == "SPSHOULI":
         return "case.accepted" if _of(record, "SLZTDM") == "1" else "case.not_accepted"
@@ -139,6 +158,8 @@ Fields = Iterable[tuple[str, Any]]
 def document(planned: Planned) -> tuple[str, bytes]:
     """(operation of the hub's SP interface, xmlStr as bytes) of one message. Raises KeyError for a type this
     system does not know."""
+    if planned.document:
+        return "receiveApplyRegisterSsdj", planned.document
     operation, tag, fields = _WRITERS[planned.type](planned.body)
     root = etree.Element("APPROVEDATAINFO")
     _fill(root, (("SBLSH_SHORT", planned.case_no or planned.case_ref), ("VERSION", "1")))
