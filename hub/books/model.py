@@ -1,0 +1,126 @@
+"""The frozen data of the books: lane positions, what is open, totals, problems. No logic beyond sums, no
+I/O."""
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+Offset = tuple[int, int]
+"""(partition, offset)."""
+
+FINAL_DISPOSITIONS: Final = frozenset({"routed", "refused"})
+FINAL_OUTCOMES: Final = frozenset({"delivered", "refused", "cancelled"})
+OUTCOMES: Final = ("delivered", "refused", "parked", "in_doubt", "cancelled")
+PROBLEMS_MAX: Final = 1_000
+
+
+class OpenMessage(msgspec.Struct):
+    """A message id that is not closed. accepted: its first record on case.inbound. verdict_at: its last
+    record on case.routed."""
+
+    accepted: Offset | None = None
+    disposition: str = ""
+    verdict_at: Offset | None = None
+
+
+class OpenDispatch(msgspec.Struct):
+    """A dispatch id that is not closed. listed: the case.routed record that names it. sent: (partition,
+    offset) on deliver.<member>."""
+
+    member: str
+    listed: Offset | None = None
+    sent: Offset | None = None
+    outcome: str = ""
+    outcome_at: Offset | None = None
+    booked: bool = False
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """One delivery lane at one moment. taken_in: everything below is in its store or settled. queue:
+    offsets on deliver.<member> that
+    wait in its store."""
+
+    taken_in: int = 0
+    queue: frozenset[int] = frozenset()
+
+
+class Positions(msgspec.Struct, frozen=True):
+    """Where every lane stands, read before the outputs (G6). router: partition -> next input offset."""
+
+    router: Mapping[int, int]
+    delivery: Mapping[tuple[str, int], Lane]
+
+
+class Trouble(enum.StrEnum):
+    """What can be wrong with one id."""
+
+    LOST_MESSAGE = "lost_message"
+    LOST_DISPATCH = "lost_dispatch"
+    NOT_IN_BOOK = "not_in_book"
+    DUPLICATED = "duplicated"
+    REPEATED_VERDICT = "repeated_verdict"
+    UNACCEPTED = "unaccepted"
+    UNLISTED = "unlisted"
+    UNREADABLE = "unreadable"
+    BOOK_AWAY = "book_away"
+    UNDECIDED = "undecided"
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One id and what is wrong with it; texts for people."""
+
+    trouble: Trouble
+    id: str
+    member: str
+    zh: str
+    en: str
+
+
+class MessageTotals(msgspec.Struct):
+    """The message ledger: every distinct id on case.inbound is exactly one of these. originated: made by
+    the hub itself, apart."""
+
+    routed: int = 0
+    refused: int = 0
+    held: int = 0
+    parked: int = 0
+    in_flight: int = 0
+    lost: int = 0
+    originated: int = 0
+
+    @property
+    def accepted(self) -> int:
+        """All distinct ids on case.inbound."""
+        return self.routed + self.refused + self.held + self.parked + self.in_flight + self.lost
+
+
+class DispatchTotals(msgspec.Struct):
+    """The dispatch ledger of one member, or of all: every listed id is exactly one of these."""
+
+    delivered: int = 0
+    refused: int = 0
+    parked: int = 0
+    in_doubt: int = 0
+    cancelled: int = 0
+    in_flight: int = 0
+    lost: int = 0
+
+    @property
+    def dispatches(self) -> int:
+        """All listed dispatch ids."""
+        return (
+            self.delivered
+            + self.refused
+            + self.parked
+            + self.in_doubt
+            + self.cancelled
+            + self.in_flight
+            + self.lost
+        )
+
+    def add(self, other: "DispatchTotals") -> None:
+        """Add another member's line."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
