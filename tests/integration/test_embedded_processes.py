@@ -91,7 +91,10 @@ def test_a_child_started_from_a_short_lived_thread_stays(tmp_path: Path) -> None
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> None:
-        started.append(process.spawn(["/bin/sleep", "60"], env={}, cwd=Path("/"), log=tmp_path / "log"))
+        child = process.spawn(["/bin/sleep", "60"], env={}, cwd=Path("/"), log=tmp_path / "log")
+        started.append(child)
+        # The thread must end after the child has asked for the signal.
+        assert eventually(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "sleep\n", 5.0)
 
     thread = threading.Thread(target=start)
     thread.start()

@@ -86,17 +86,24 @@ def test_stages_stop_last_first_each_gone_before_the_next_is_asked(tmp_path: Pat
     ]
 
 
-def test_a_process_that_ignores_sigterm_or_is_stopped_is_gone_all_the_same(
+def test_a_process_that_ignores_sigterm_is_killed_and_a_stopped_one_ends_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub.supervisor.STOP_SECONDS_MAX", 0.5)
+    monkeypatch.setattr("hub.supervisor.STOP_SECONDS_MAX", 1.0)
+    up, gone = tmp_path / "up", tmp_path / "gone"
     stubborn = python("stubborn", f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {FOREVER}")
-    frozen = python("frozen", FOREVER)
+    frozen = python(
+        "frozen",
+        "import signal, sys; from pathlib import Path\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (Path({str(gone)!r}).touch(), sys.exit()))\n"
+        f"Path({str(up)!r}).touch(); {FOREVER}",
+    )
     with Supervisor([stubborn, frozen], tmp_path) as supervisor:
         supervisor.start()
-        time.sleep(0.3)
+        assert eventually(up.exists)
         supervisor.kill("frozen", signal.SIGSTOP)
     assert supervisor.pids == {}
+    assert gone.exists()
 
 
 def test_a_stop_is_not_taken_for_a_death(tmp_path: Path) -> None:
