@@ -213,3 +213,10 @@ def test_sizes_are_bounded() -> None:
     with pytest.raises(SigningError, match="longer than"):
         parse_certificate(bytes(70_000))
     assert CRL_ENTRIES_MAX * 20 < 8 * 1024 * 1024
+
+
+def test_an_extension_that_occurs_twice_is_refused() -> None:
+    """Two readers could each believe another one."""
+    twice = [make_extension("1.2.3.4", False, b"\x05\x00"), make_extension("1.2.3.4", False, b"\x01\x01\xff")]
+    with pytest.raises(SigningError, match="occurs twice"):
+        leaf(extra=twice)
