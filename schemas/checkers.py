@@ -27,7 +27,10 @@ _TIME_STANDARD: Final = "GB/T 7408; ISO 8601"
 def record_checker(record: Record, contract: str) -> Checker:
     """A checker of objects. The result holds every field, None where absent; rules between fields run
     last."""
-    plan = tuple((f.name, f.required, _checker(f, contract), Say(f, contract)) for f in record.fields)
+    plan = tuple(
+        (f.name, f.required, _blank_is_absent(f), _checker(f, contract), Say(f, contract))
+        for f in record.fields
+    )
     names = frozenset(field.name for field in record.fields)
     rules = rules_of(record, contract)
     zh, en = f"「{record.doc_zh}」应为对象", f"“{record.doc_en}” must be an object"
@@ -39,9 +42,9 @@ def record_checker(record: Record, contract: str) -> Checker:
             return None
         result: dict[str, Any] = {}
         before = len(errors)
-        for name, required, checker, say in plan:
+        for name, required, blank_is_absent, checker, say in plan:
             given = value.get(name)
-            if given is None or (given == "" and not required):
+            if given is None or (blank_is_absent and given == ""):
                 result[name] = None
                 if required:
                     say(errors, "required", "必填，缺失", "is required and missing", at=name)
@@ -58,6 +61,10 @@ def record_checker(record: Record, contract: str) -> Checker:
         return result
 
     return run
+
+
+def _blank_is_absent(field: Field) -> bool:
+    return not field.required and field.kind in (Kind.STRING, Kind.TIME)
 
 
 def _unknown(value: dict[Any, Any], names: frozenset[str], errors: Errors, contract: str) -> None:
@@ -193,6 +200,8 @@ def _time_checker(field: Field, say: Say) -> Checker:
                 zh, en = "必填；0001-01-01 视为空值", "is required; 0001-01-01 counts as no value"
                 say(errors, "required", zh, en)
             return ms
+        if type(value) is float and value.is_integer():
+            value = int(value)
         if type(value) is not int:
             say(errors, "type", "应为日期时间文本", "must be a date and time as text")
         elif not times.TIME_MS_MIN <= value < times.TIME_MS_MAX:

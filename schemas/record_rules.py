@@ -41,7 +41,8 @@ def _number_by_type(name: str, by: dict[str, str], say: Say) -> RecordRule:
             return
         # One person's number is written with x and with X: one spelling, so that digests and pseudonyms
         # agree.
-        number = result[name] = number.upper()
+        if number.isascii():  # elsewhere upper() may lengthen a text
+            number = result[name] = number.upper()
         rule = by_type.get(result[type_field])
         if rule is not None and not rule[0](number):
             say(errors, "check digit", rule[2], rule[3], rule[1], at=name)
