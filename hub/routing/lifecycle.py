@@ -79,13 +79,14 @@ NAMES: Final = {
     "credit": ("信用核验", "credit check"),
 }
 
+_DIGITS_MAX: Final = 9
 TURNED_AWAY: Final = "6"  # EA_JC doneresult 6 不予受理: a decision that needs no acceptance
 
 
 def corrects(message: Message) -> bool:
     """更正: a re-report with a version above 1 (EA_JC dataver, SP* VERSION)."""
     version = message.attributes.get("version")
-    return version is not None and version.isdecimal() and int(version) > 1
+    return version is not None and _number(version) > 1
 
 
 def missing(case: Case, message: Message, step: Step) -> str:
@@ -155,8 +156,12 @@ def late(case: Case, step: Step) -> bool:
 
 def special_number(message: Message) -> int:
     """序号 of a special procedure; 0 when the sender gave none."""
-    text = message.attributes.get("sn", "0")
-    return int(text) if text.isdecimal() else 0
+    return _number(message.attributes.get("sn", "0"))
+
+
+def _number(text: str) -> int:
+    """A small number in a header; 0 for anything else."""
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS_MAX else 0
 
 
 def _happened(case: Case, message: Message) -> bool:

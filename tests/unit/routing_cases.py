@@ -1,4 +1,5 @@
-"""A small world for the routing tests: the demo's directory, messages of a case by a few words, and a hub that remembers."""
+"""A small world for the routing tests: the demo's directory, messages of a case by a few words, and a hub
+that remembers."""
 
 import hashlib
 from collections.abc import Iterable
@@ -38,11 +39,22 @@ def org(member: str) -> str:
 
 
 def message(
-    type_: str, source: str = "", at: int = 0, ref: str = "", *, item: str = PLAIN, region: str = "460105",
-    content: str = "", subject: str = CASE, **attributes: str,
-) -> Message:  # fmt: skip
-    """One message; `at` = minutes after NOW. The sender defaults to who normally says it about a dept-a case."""
-    source = source or ("platform" if type_ in ("case.submitted", "case.corrected", "case.withdrawn") else "dept-a")
+    type_: str,
+    source: str = "",
+    at: int = 0,
+    ref: str = "",
+    *,
+    item: str = PLAIN,
+    region: str = "460105",
+    content: str = "",
+    subject: str = CASE,
+    **attributes: str,
+) -> Message:
+    """One message; `at` = minutes after NOW. The sender defaults to who normally says it about a dept-a
+    case."""
+    source = source or (
+        "platform" if type_ in ("case.submitted", "case.corrected", "case.withdrawn") else "dept-a"
+    )
     opening = type_ == "case.submitted"
     if opening:
         attributes.setdefault("party", "p" * 32)
@@ -108,7 +120,10 @@ class Hub:
         return self.ledger()[one.id]
 
     def count(self, disposition: Disposition) -> int:
-        return sum(verdict.disposition is disposition and not verdict.originated for verdict in self.ledger().values())
+        return sum(
+            verdict.disposition is disposition and not verdict.originated
+            for verdict in self.ledger().values()
+        )
 
     def originated(self, type_: str) -> list[Verdict]:
         return [verdict for verdict in self.verdicts if verdict.originated and verdict.message.type == type_]
