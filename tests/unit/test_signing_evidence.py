@@ -88,6 +88,13 @@ def test_g7_nonsense_is_no_proof(index: int, size: int, proof: list[bytes]) -> N
     assert not verify_inclusion(leaf_hash(b"x"), index, size, proof, sm3(b"unrelated"))
 
 
+def test_g7_an_index_beyond_the_tree_is_no_place() -> None:
+    (only,) = leaves(1)
+    assert verify_inclusion(only, 0, 1, [], only)
+    for index, size in ((1, 1), (5, 1), (-1, 1), (0, 0), (0, 1 << 33)):
+        assert not verify_inclusion(only, index, size, [], only)
+
+
 def test_hashes_of_a_wrong_length_are_refused() -> None:
     with pytest.raises(SigningError):
         Frontier().append(b"short")
@@ -125,10 +132,11 @@ def test_g7_history_cannot_be_changed_behind_a_later_statement() -> None:
     honest = history(5)
     assert chain_break(honest) is None
     for name, value in [("root", sm3(b"other")), ("closed_at_ms", 1), ("size", 9), ("last_offset", 18)]:
-        changed = [*honest[:1], replace(honest[1], **{name: value}), *honest[2:]]
+        changed = [*honest[:1], replace(honest[1], **{name: value}), *honest[2:]]  # type: ignore[arg-type]
         assert chain_break(changed) == 2
     assert chain_break([*honest[:2], *honest[3:]]) == 2
     assert chain_break([honest[0], replace(honest[1], lane="another"), *honest[2:]]) == 1
+    assert chain_break([honest[0], replace(honest[1], sequence=2)]) == 1
     overlapping = replace(honest[1], first_offset=9)
     assert chain_break([honest[0], overlapping]) == 1
     earlier = replace(honest[2], closed_at_ms=999)
