@@ -97,7 +97,22 @@ class _Checker:
             self.fail(
                 table, tuple(where), f"缺少必填的键 {missing[1]}", f"required key {missing[1]} is missing"
             )
-        self.fail(table, tuple(where), f"值不符合要求（{message}）", f"value not allowed ({message})")
+        got = self._written(table, tuple(where))
+        self.fail(
+            table, tuple(where), f"值 {got} 不符合要求（{message}）", f"value {got} not allowed ({message})"
+        )
+
+    def _written(self, table: str, where: Where) -> str:
+        """What stands at a path, as written (a secret is a reference there), cut short."""
+        value: Any = self.raw[table]
+        for part in where:
+            if (isinstance(value, dict) and part in value) or (
+                isinstance(value, list) and isinstance(part, int) and part < len(value)
+            ):
+                value = value[part]
+            else:
+                return "?"
+        return repr(value)[:60]
 
 
 def build(raw: Raw, place: Place, env: Mapping[str, str] | None = None) -> Directory:
@@ -108,11 +123,11 @@ def build(raw: Raw, place: Place, env: Mapping[str, str] | None = None) -> Direc
     members = checker.table("members", Member)
     items = checker.table("items", Item)
     routes = checker.table("routes", Route)
+    _check_routes(checker, routes)
     _check_regions(checker, regions)
     _check_members(checker, members, regions, routes)
     for item in items.values():
         _check_item(checker, item, members, regions)
-    _check_routes(checker, routes)
     sources = {table: dict(raw[table]) for table in TABLES}
     version = sm3_hex(msgspec.json.encode(sources, order="sorted"))
     return Directory(

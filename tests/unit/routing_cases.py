@@ -22,7 +22,7 @@ MINUTE = 60_000
 PLAIN = "11460100MB1A21013T3460131003000"  # dept-a, no credit query, department or window accepts
 DEPARTMENT_ONLY = "11460100MB1A21013T3460131005001"  # dept-a, only the department accepts
 BANNABLE = "11460100MB1A21013T3460131001000"  # dept-a, credit query, industry F52, with a decision standard
-REVIEWABLE = "11460200MB1A22024B3460114002000"  # dept-b, credit query, industry L7262, no decision standard, cross-region
+REVIEWABLE = "11460200MB1A22024B3460114002000"  # dept-b, credit query, L7262, no decision standard
 ANYWHERE = "11460200MB1A22024B346201400300001"  # dept-b, any window accepts, not for supervision
 INTERNAL = "11460000MB1A2007X52462001001000"  # both cities, neither nation nor supervision
 
