@@ -8,7 +8,7 @@ import json
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -17,6 +17,8 @@ from stubs.dept_b import dept_b_application
 from stubs.rest_members import rest_application
 from stubs.settings import StubSettings, from_env
 from stubs.storage import Storage
+
+SHUTDOWN_MS_MAX: Final = 1_000  # calls still being answered get this long
 
 Background = Callable[[], Any]
 
@@ -49,7 +51,9 @@ async def serve(name: str, env: Mapping[str, str]) -> None:
 async def running(settings: StubSettings, storage: Storage) -> AsyncIterator[str]:
     """The member's server and its background work; gives the URL it listens on."""
     app, background = _build(settings, storage)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_MS_MAX / 1000
+    )
     await runner.setup()
     task = asyncio.create_task(background(), name=f"{settings.name}-background")
     task.add_done_callback(_stop_on_failure)

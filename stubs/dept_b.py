@@ -99,10 +99,12 @@ class ApproveService:
         except sp_xml.Unreadable as error:
             raise Failed(f"报文格式错误：{error}") from error
         with self._storage.transaction():
-            if self._storage.absorb(event.dispatch_id):
-                raise Failed("重复报文，已接收")
-            self._take(event)
-            self._storage.enter(event)
+            repeated = self._storage.absorb(event.dispatch_id)
+            if not repeated:
+                self._take(event)
+                self._storage.enter(event)
+        if repeated:
+            raise Failed("重复报文，已接收")
         self._wake()
         return event.case_no
 
