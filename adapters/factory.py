@@ -4,6 +4,7 @@ from adapters.config import PortConfig, port_config
 from adapters.ports import MemberPort
 from adapters.rest.port import RestPort
 from adapters.soap.port import AsmxPort
+from adapters.tables.port import NationTablesPort
 
 __all__ = ["PortConfig", "UnknownStyle", "open_port", "port_config"]
 
@@ -19,6 +20,8 @@ async def open_port(config: PortConfig) -> MemberPort:
         return RestPort(config)
     if config.style == "asmx":
         return AsmxPort(config)
+    if config.style == "tables":
+        return NationTablesPort(config)
     raise UnknownStyle(
         f"成员 {config.member} 的接入方式未知：{config.style} / "
         f"member {config.member}: unknown adapter style {config.style!r}"

@@ -52,6 +52,7 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
     region: str = ""
     item: str = ""
     digest: str = ""
+    source_key: str = ""
     attributes: dict[str, str] = {}
     flags: tuple[str, ...] = ()
 

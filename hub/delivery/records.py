@@ -47,6 +47,7 @@ def dispatch_of(entry: Entry, member: str) -> Dispatch:
         region=message.region,
         item=message.item,
         digest=message.digest,
+        source_key=message.source_key,
         attributes=message.attributes,
         flags=tuple(flag for flag in extra.get(FLAGS_HEADER, "").split(",") if flag),
     )
