@@ -262,14 +262,14 @@ class Reader:
     Used by lanes (input, changelog), projector, books and console.
     """
 
-    def __init__(self, settings: Settings, *, fetch_bytes_max: int = 8 << 20) -> None:
+    def __init__(self, settings: Settings, *, fetch_bytes_max: int = 8 << 20, fetch_wait_ms: int = _FETCH_WAIT_MS) -> None:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap,
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="none",
             group_id=None,
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            fetch_max_wait_ms=fetch_wait_ms,
             max_partition_fetch_bytes=fetch_bytes_max,
             check_crcs=True,
             request_timeout_ms=20_000,
@@ -328,7 +328,7 @@ class Reader:
     async def poll_partition(self, place: TopicPartition, wait_ms: int, records_max: int) -> list[Record]:
         """Like poll, for one of the assigned partitions."""
         batches = await self._consumer.getmany(place, timeout_ms=wait_ms, max_records=records_max)
-        return batches.get(place, [])
+        return list(batches.get(place, []))
 
     async def position(self, place: TopicPartition) -> int:
         """The next offset this reader would give; passes aborted records and markers."""
@@ -527,22 +527,30 @@ async def open_producer(settings: Settings) -> AsyncIterator[IntakeProducer]:
         await producer.stop()
 
 
-async def written_offsets(
-    settings: Settings, partitions: Iterable[TopicPartition]
-) -> dict[TopicPartition, int]:
-    """High watermark per partition: everything written, committed or not. The books wait until the last
-    stable offset has passed it.
+class HighWatermarks:
+    """Ends of partitions, committed or not. The books wait until the last stable offset has passed them. Offsets only: no record is ever
+    read this way."""
 
-    Offsets only; no record is ever read this way. Raises BrokerAway.
-    """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap, group_id=None, enable_auto_commit=False
-    )
-    try:
-        await consumer.start()
-        offsets: dict[TopicPartition, int] = await consumer.end_offsets(list(partitions))
-    except aiokafka.errors.KafkaError as error:
-        raise BrokerAway(repr(error)) from error
-    finally:
-        await consumer.stop()
-    return offsets
+    def __init__(self, settings: Settings) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap, group_id=None, enable_auto_commit=False
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerAway when no broker answers."""
+        try:
+            await self._consumer.start()
+        except aiokafka.errors.KafkaError as error:
+            raise BrokerAway(repr(error)) from error
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._consumer.stop()
+
+    async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """High watermark per partition. Raises BrokerAway."""
+        try:
+            offsets: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
+        except aiokafka.errors.KafkaError as error:
+            raise BrokerAway(repr(error)) from error
+        return offsets

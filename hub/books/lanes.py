@@ -1,7 +1,7 @@
 """Where every lane stands, read from the changelogs: the position record each transaction writes, and what
 waits in delivery queues."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -31,39 +31,43 @@ class LaneWatch:
         self._queues: dict[TopicPartition, set[int]] = {}
 
     async def refresh(self, members: Iterable[str]) -> Positions:
-        """Lane positions as of now: read to the changelogs' last stable offsets. Raises BrokerAway,
-        LookupError."""
+        """Lane positions as of now: read to the changelogs' last stable offsets. Raises BrokerAway, LookupError."""
         topic = self._settings.topic
         router = await self._reader.partitions([topic(ROUTER_CHANGELOG)])
-        delivery = await self._reader.partitions(
-            [topic(f"delivery.{member}.changelog") for member in members]
-        )
-        await self._find_router(router)
-        fresh = [place for place in delivery if place not in self._next]
-        if fresh:
-            self._next.update(await self._reader.start_offsets(fresh))
+        delivery = await self._reader.partitions([topic(f"delivery.{member}.changelog") for member in members])
+        fresh = [place for place in (*router, *delivery) if place not in self._next]
+        starts = await self._reader.start_offsets(fresh) if fresh else {}
+        ends = await self._reader.stable_offsets(fresh) if fresh else {}
+        for place in fresh:
+            # The router's changelog holds every case's state and only its last position record is wanted; a delivery
+            # changelog is read whole, for its queues.
+            back = TAIL_RECORDS if place in router else ends[place]
+            self._next[place] = max(starts[place], ends[place] - back)
+        await self._read()
+        await self._search_back([place for place in fresh if place in router], starts, ends)
+        return self._snapshot(router, delivery)
+
+    async def _read(self) -> None:
         if self._next:
             async for records in self._reader.read_to_stable(dict(self._next), batch_max=BATCH_MAX):
                 self._apply(records)
-        return self._snapshot(router, delivery)
 
-    async def _find_router(self, places: Iterable[TopicPartition]) -> None:
-        """The router's changelog holds every case's state; only its last position record is wanted, so it
-        is searched from the end."""
+    async def _search_back(
+        self,
+        places: Iterable[TopicPartition],
+        starts: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> None:
+        """Further back, for a changelog with no position record in its tail."""
         for place in places:
-            if place in self._next:
-                continue
-            start = (await self._reader.start_offsets([place]))[place]
-            end = (await self._reader.stable_offsets([place]))[place]
             back = TAIL_RECORDS
-            while True:
-                first = max(start, end - back)
+            while place not in self._positions and ends[place] - back > starts[place]:
+                back *= 4
+                known = self._next[place]
+                first = max(starts[place], ends[place] - back)
                 async for records in self._reader.read_to_stable({place: first}, batch_max=BATCH_MAX):
                     self._apply(records)
-                if place in self._positions or first == start:
-                    break
-                back *= 4
-            self._next[place] = max(self._next.get(place, 0), end)
+                self._next[place] = max(known, self._next[place])
 
     def _apply(self, records: list[Record]) -> None:
         for record in records:

@@ -23,12 +23,13 @@ from hub.books.ledger import Books
 from hub.books.member_book import BookAway, MemberBook
 from hub.books.model import Positions, Trouble
 from hub.config import Settings
-from hub.kafka import Admin, Reader, Record, TopicPartition, written_offsets
+from hub.kafka import Admin, HighWatermarks, Reader, Record, TopicPartition
 from schemas.codec import decode
 from schemas.errors import ContractError
 
 BATCH_MAX: Final = 2_000
 POLL_WAIT_MS: Final = 100
+FETCH_WAIT_MS: Final = 50
 DELIVER: Final = "deliver."
 # The coordinator looks for timed-out transactions every 10 s.
 COORDINATOR_SCAN_MS: Final = 15_000
@@ -53,8 +54,9 @@ class BookReader:
         self._patience_seconds = (patience_ms if patience_ms_max is None else patience_ms_max) / 1_000
         self._settings = settings
         self.books = books
-        self._reader = Reader(settings)
-        self._lane_reader = Reader(settings)
+        self._reader = Reader(settings, fetch_wait_ms=FETCH_WAIT_MS)
+        self._lane_reader = Reader(settings, fetch_wait_ms=FETCH_WAIT_MS)
+        self._watermarks = HighWatermarks(settings)
         self._watch = LaneWatch(settings, self._lane_reader)
         self._next: dict[TopicPartition, int] = {}
         self._start = dict(start or {})
@@ -68,11 +70,13 @@ class BookReader:
     async def __aenter__(self) -> "BookReader":
         await self._reader.start()
         await self._lane_reader.start()
+        await self._watermarks.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._reader.stop()
         await self._lane_reader.stop()
+        await self._watermarks.stop()
 
     @property
     def offsets(self) -> dict[tuple[str, int], int]:
@@ -118,7 +122,7 @@ class BookReader:
 
     async def _ends(self, *topics: str) -> dict[TopicPartition, int]:
         places = await self._reader.partitions([self._settings.topic(topic) for topic in topics])
-        return await written_offsets(self._settings, places) if places else {}
+        return await self._watermarks.ends(places) if places else {}
 
     async def _read_to(
         self,
