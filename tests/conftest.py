@@ -9,7 +9,8 @@ from tests.servers import Kafka, Postgres, kafka_server, postgres_server, unique
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """One broker for the whole session: `kafka.bootstrap`. A test that kills brokers starts its own EmbeddedKafka."""
+    """One broker for the whole session: `kafka.bootstrap`. A test that kills brokers starts its own
+    EmbeddedKafka."""
     with kafka_server(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
 
