@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Sen
 
 from hub import directory
 from hub.config import Settings, SettingsError
-from hub.gateway import files, health, registry, rest, server, status
+from hub.gateway import files, health, registry, rest, server, sp_door, status
 from hub.gateway.callers import Callers, caller_of
 from hub.gateway.errors import Rejected
 from hub.gateway.intake import Intake
@@ -73,6 +73,9 @@ def _handlers(context: Context) -> Iterable[ControllerRouterHandler]:
         record_bytes_max=settings.body_bytes_max,
     )
     yield from rest.routes(context.callers, intake, context.metrics, body_bytes_max=settings.body_bytes_max)
+    yield from sp_door.routes(
+        context.callers, intake, context.metrics, province=settings.province, url=settings.gateway_url
+    )
     yield from status.routes(context.callers, status.Status(context.records, context.known))
     store = files.Files(context.callers, context.store, context.records, settings.file_bytes_max)
     yield from files.routes(context.callers, store)

@@ -40,6 +40,8 @@ class Caller(msgspec.Struct, frozen=True):
     sp_secret: str = ""
     networks: tuple[Network, ...] = ()
     source_systems: frozenset[str] = frozenset()
+    org_code: str = ""
+    org_name: str = ""
 
 
 def caller_of(member: Member, env: Mapping[str, str]) -> Caller:
@@ -60,6 +62,8 @@ def caller_of(member: Member, env: Mapping[str, str]) -> Caller:
         sp_secret=_resolved(member.id, auth.sp_secret, env),
         networks=tuple(ipaddress.ip_network(address, strict=False) for address in auth.addresses),
         source_systems=frozenset(member.source_systems),
+        org_code=member.org_code,
+        org_name=member.name_zh,
     )
 
 
