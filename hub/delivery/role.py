@@ -48,7 +48,10 @@ class _Runner:
         port = None
         try:
             await lane.open()
-            port = await open_port(port_config(member))
+            try:
+                port = await open_port(port_config(member))
+            except ValueError as error:
+                raise LaneStopped(str(error)) from error
             opened()
             await DeliveryLane(role.settings, lane, member, port, role.partitions, stats).run()
         finally:

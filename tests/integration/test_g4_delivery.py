@@ -1,0 +1,374 @@
+"""G4/G5: exactly-once effect at a member over HTTP, order per case, one bad case alone stands still (real
+broker, real HTTP)."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from adapters.factory import open_port, port_config
+from hub import envelope, ids
+from hub.config import Settings
+from hub.delivery.lane import DeliveryLane, DeliveryStats
+from hub.directory.model import Adapter, Auth, Delivery, Guarantee, Member, MemberKind, Style
+from hub.kafka import Admin, open_producer, open_reader
+from hub.lanes.lane import Lane, LaneSpec
+from hub.lanes.store import StoreResources
+from schemas import codec, contracts, samples, validate
+from tests.servers import Kafka
+
+Handler = Callable[[dict[str, Any], int], Awaitable[web.StreamResponse]]
+
+
+class FakeTown:
+    """A member over real HTTP. `effects` counts what its business did per dispatch id; `answer` decides what
+    it says."""
+
+    def __init__(self) -> None:
+        self.effects: Counter[str] = Counter()
+        self.order: dict[str, list[str]] = defaultdict(list)
+        self.calls: Counter[str] = Counter()
+        self.queries = 0
+        self.answer: Handler = self.take
+        self.idempotent = True
+
+    async def take(self, document: dict[str, Any], call: int) -> web.StreamResponse:
+        dispatch = document["dispatchId"]
+        if self.idempotent and self.effects[dispatch]:
+            return web.json_response({"status": "already_done"})
+        self.effects[dispatch] += 1
+        self.order[document["caseNo"]].append(dispatch)
+        return web.json_response({"status": "done"})
+
+    async def dispatches(self, request: web.Request) -> web.StreamResponse:
+        document = json.loads(await request.read())
+        self.calls[document["dispatchId"]] += 1
+        try:
+            return await self.answer(document, self.calls[document["dispatchId"]])
+        except ConnectionResetError:
+            # The reply is lost: the connection ends before a byte of it is written.
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+
+    async def held(self, request: web.Request) -> web.Response:
+        self.queries += 1
+        return web.json_response({}, status=200 if self.effects[request.match_info["id"]] else 404)
+
+
+@pytest.fixture
+def settings(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> Settings:
+    return Settings.from_env(
+        {
+            "HUB_KAFKA_BOOTSTRAP": kafka.bootstrap,
+            "HUB_TOPIC_PREFIX": topic_prefix,
+            "HUB_DATA_DIR": str(tmp_path),
+            "HUB_PSEUDONYM_KEY": "0123456789abcdef0123456789abcdef",
+        }
+    )
+
+
+@pytest.fixture
+async def topics(settings: Settings) -> None:
+    async with Admin(settings) as admin:
+        for name in ("case.inbound", "case.outcomes", "deliver.town"):
+            await admin.create(settings.topic(name), 1, 1, {})
+        await admin.create(settings.topic("delivery.town.changelog"), 1, 1, {"cleanup.policy": "compact"})
+
+
+@contextlib.asynccontextmanager
+async def serving(town: FakeTown) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/hub/dispatches", town.dispatches)
+    app.router.add_get("/hub/dispatches/{id}", town.held)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def member(url: str, guarantee: Guarantee, **limits: int) -> Member:
+    defaults = {
+        "call_timeout_ms": 1_000,
+        "retry_delay_ms_min": 20,
+        "retry_delay_ms_max": 200,
+        "attempts_max": 3,
+    }
+    return Member(
+        id="town",
+        name_zh="镇",
+        name_en="town",
+        kind=MemberKind.DEPARTMENT,
+        org_code="11460000MB1A200105",
+        regions=("460000",),
+        adapter=Adapter(style=Style.REST, url=url),
+        delivery=Delivery(guarantee=guarantee, **{**defaults, **limits}),
+        auth=Auth(outbound_key="k" * 32),
+        contact="-",
+    )
+
+
+@contextlib.asynccontextmanager
+async def delivering(settings: Settings, known: Member) -> AsyncIterator[DeliveryStats]:
+    """One delivery lane at work, as the role runs it."""
+    lane = Lane(
+        settings,
+        LaneSpec("delivery", ("deliver.town",), 0, "delivery.town.changelog", 0),
+        StoreResources(settings),
+        "c",
+    )
+    stats = DeliveryStats()
+    port = await open_port(port_config(known))
+    try:
+        await lane.open()
+        work = asyncio.create_task(DeliveryLane(settings, lane, known, port, 1, stats).run())
+        try:
+            yield stats
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+    finally:
+        await port.close()
+        await lane.close()
+
+
+async def give(settings: Settings, cases: int, steps: int) -> dict[str, list[str]]:
+    """Dispatches as the router writes them: per case in order. Returns case -> dispatch ids."""
+    contract = contracts.load().by_type("case.withdrawn")
+    value = codec.encode(contract, validate.check(contract, samples.body("case.withdrawn")))
+    sent: dict[str, list[str]] = defaultdict(list)
+    async with open_producer(settings) as producer:
+        for step in range(steps):
+            for number in range(cases):
+                case = ids.case_number("platform", "", f"{number}")
+                message = envelope.Message(
+                    id=ids.message_id("platform", "", f"{case}/{step}", "case.withdrawn", 1),
+                    source="platform",
+                    type="case.withdrawn",
+                    subject=case,
+                    time_ms=1_700_000_000_000 + step,
+                    value=value,
+                )
+                dispatch = ids.dispatch_id(message.id, "town")
+                extra = [("hub_dispatch", dispatch.encode()), ("hub_kind", b"case.withdrawn")]
+                await producer.send("deliver.town", case.encode(), value, envelope.to_headers(message, extra))
+                sent[case].append(dispatch)
+    return sent
+
+
+async def outcomes(settings: Settings) -> list[dict[str, Any]]:
+    async with open_reader(settings) as reader:
+        starts = await reader.start_offsets(await reader.partitions([settings.topic("case.outcomes")]))
+        return [codec.decode(r.value)[1] async for batch in reader.read_to_stable(starts) for r in batch]
+
+
+async def settled(settings: Settings, count: int, wait_s: float = 20.0) -> list[dict[str, Any]]:
+    until = time.monotonic() + wait_s
+    while time.monotonic() < until:
+        lines = await outcomes(settings)
+        if len(lines) >= count:
+            return lines
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{len(await outcomes(settings))} outcomes of {count}")
+
+
+async def test_every_dispatch_has_one_effect_in_order_per_case(settings: Settings, topics: None) -> None:
+    town = FakeTown()
+    async with serving(town) as url, delivering(settings, member(url, Guarantee.IDEMPOTENT)):
+        sent = await give(settings, 10, 5)
+        lines = await settled(settings, 50)
+    assert Counter(line["outcome"] for line in lines) == {"delivered": 50}
+    assert all(count == 1 for count in town.effects.values())
+    assert town.order == sent
+
+
+async def test_lost_replies_are_repeated_under_the_same_id_and_absorbed(
+    settings: Settings, topics: None
+) -> None:
+    town = FakeTown()
+
+    async def half_lost(document: dict[str, Any], call: int) -> web.StreamResponse:
+        done = await town.take(document, call)
+        if call == 1 and len(town.effects) % 2:
+            raise ConnectionResetError
+        return done
+
+    town.answer = half_lost
+    async with serving(town) as url, delivering(settings, member(url, Guarantee.IDEMPOTENT)):
+        sent = await give(settings, 6, 2)
+        lines = await settled(settings, 12)
+    assert {line["outcome"] for line in lines} == {"delivered"}
+    assert set(town.effects.values()) == {1}
+    assert town.order == sent
+
+
+async def test_dead_member_parks_nothing_and_everything_arrives_when_it_is_back(
+    settings: Settings, topics: None
+) -> None:
+    town = FakeTown()
+    up = False
+
+    async def away(document: dict[str, Any], call: int) -> web.StreamResponse:
+        return await town.take(document, call) if up else web.Response(status=503)
+
+    town.answer = away
+    async with serving(town) as url, delivering(settings, member(url, Guarantee.IDEMPOTENT)) as stats:
+        sent = await give(settings, 8, 2)
+        await asyncio.sleep(2.0)
+        assert stats.breaker != "closed"
+        assert await outcomes(settings) == []
+        up = True
+        lines = await settled(settings, 16)
+    assert {line["outcome"] for line in lines} == {"delivered"}
+    assert town.order == sent
+
+
+async def test_one_bad_case_parks_with_what_is_behind_it_and_the_others_go_on(
+    settings: Settings, topics: None
+) -> None:
+    town = FakeTown()
+    bad = ids.case_number("platform", "", "3")
+
+    async def picky(document: dict[str, Any], call: int) -> web.StreamResponse:
+        return web.Response(status=400) if document["caseNo"] == bad else await town.take(document, call)
+
+    town.answer = picky
+    async with serving(town) as url, delivering(settings, member(url, Guarantee.IDEMPOTENT)):
+        sent = await give(settings, 5, 3)
+        lines = await settled(settings, 15)
+    parked = [line for line in lines if line["outcome"] == "parked"]
+    assert [line["dispatchId"] for line in parked] == sent[bad]
+    assert [line["behind"] for line in parked] == [None, sent[bad][0], sent[bad][0]]
+    assert sum(line["outcome"] == "delivered" for line in lines) == 12
+
+
+async def test_refusal_by_the_members_business_goes_back_to_the_hub_as_a_message(
+    settings: Settings, topics: None
+) -> None:
+    town = FakeTown()
+
+    async def refuses(document: dict[str, Any], call: int) -> web.StreamResponse:
+        return web.json_response({"status": "refused", "code": "E7", "detail": "不属于本局"}, status=422)
+
+    town.answer = refuses
+    async with serving(town) as url, delivering(settings, member(url, Guarantee.IDEMPOTENT)):
+        sent = await give(settings, 1, 1)
+        lines = await settled(settings, 1)
+        async with open_reader(settings) as reader:
+            starts = await reader.start_offsets(await reader.partitions([settings.topic("case.inbound")]))
+            back = [r async for batch in reader.read_to_stable(starts) for r in batch]
+    dispatch = next(iter(sent.values()))[0]
+    assert (lines[0]["outcome"], lines[0]["code"]) == ("refused", "E7")
+    message = envelope.from_record(back[0].headers, back[0].value)
+    assert message.type == "dispatch.refused"
+    assert message.id == ids.originated_id(dispatch, "dispatch.refused")
+    assert message.attributes["dispatch"] == dispatch
+
+
+async def test_blind_member_whose_reply_is_lost_is_in_doubt_and_never_called_twice(
+    settings: Settings, topics: None
+) -> None:
+    town = FakeTown()
+    town.idempotent = False
+
+    async def lost(document: dict[str, Any], call: int) -> web.StreamResponse:
+        await town.take(document, call)
+        raise ConnectionResetError
+
+    town.answer = lost
+    async with serving(town) as url, delivering(settings, member(url, Guarantee.BLIND)):
+        sent = await give(settings, 1, 2)
+        lines = await settled(settings, 2)
+        await asyncio.sleep(1.0)
+    first, second = next(iter(sent.values()))
+    assert [(line["dispatchId"], line["outcome"]) for line in lines] == [
+        (first, "in_doubt"),
+        (second, "parked"),
+    ]
+    assert town.effects == {first: 1}
+
+
+async def test_queryable_member_is_asked_and_not_called_twice(settings: Settings, topics: None) -> None:
+    town = FakeTown()
+    town.idempotent = False
+
+    async def lost_once(document: dict[str, Any], call: int) -> web.StreamResponse:
+        done = await town.take(document, call)
+        if call == 1:
+            raise ConnectionResetError
+        return done
+
+    town.answer = lost_once
+    async with (
+        serving(town) as url,
+        delivering(settings, member(url, Guarantee.QUERYABLE, query_after_ms=50)),
+    ):
+        await give(settings, 2, 1)
+        lines = await settled(settings, 2)
+    assert {line["outcome"] for line in lines} == {"delivered"}
+    assert set(town.effects.values()) == {1}
+    assert town.queries >= 2
+
+
+async def test_successor_of_a_killed_lane_settles_what_it_left(settings: Settings, topics: None) -> None:
+    """The predecessor dies with the call under way: the intent is committed, the outcome is not."""
+    town = FakeTown()
+    town.idempotent = False
+    begun = asyncio.Event()
+
+    async def stalls(document: dict[str, Any], call: int) -> web.StreamResponse:
+        done = await town.take(document, call)
+        begun.set()
+        await asyncio.sleep(30)
+        return done
+
+    town.answer = stalls
+    limits = {"call_timeout_ms": 500, "start_within_ms": 200, "query_after_ms": 50}
+    async with serving(town) as url:
+        async with delivering(settings, member(url, Guarantee.QUERYABLE, **limits)):
+            sent = await give(settings, 1, 1)
+            await begun.wait()
+        town.answer = town.take
+        async with delivering(settings, member(url, Guarantee.QUERYABLE, **limits)):
+            lines = await settled(settings, 1)
+    dispatch = next(iter(sent.values()))[0]
+    assert [(line["dispatchId"], line["outcome"]) for line in lines] == [(dispatch, "delivered")]
+    assert town.effects == {dispatch: 1}
+    assert town.queries >= 1
+
+
+async def test_successor_of_a_killed_lane_leaves_a_blind_call_in_doubt(
+    settings: Settings, topics: None
+) -> None:
+    town = FakeTown()
+    town.idempotent = False
+    begun = asyncio.Event()
+
+    async def stalls(document: dict[str, Any], call: int) -> web.StreamResponse:
+        await town.take(document, call)
+        begun.set()
+        await asyncio.sleep(30)
+        return web.Response()
+
+    town.answer = stalls
+    limits = {"call_timeout_ms": 500, "start_within_ms": 200, "query_after_ms": 50}
+    async with serving(town) as url:
+        async with delivering(settings, member(url, Guarantee.BLIND, **limits)):
+            await give(settings, 1, 1)
+            await begun.wait()
+        town.answer = town.take
+        async with delivering(settings, member(url, Guarantee.BLIND, **limits)):
+            lines = await settled(settings, 1)
+    assert [line["outcome"] for line in lines] == ["in_doubt"]
+    assert set(town.calls.values()) == {1}
