@@ -31,15 +31,19 @@ class LaneWatch:
         self._queues: dict[TopicPartition, set[int]] = {}
 
     async def refresh(self, members: Iterable[str]) -> Positions:
-        """Lane positions as of now: read to the changelogs' last stable offsets. Raises BrokerAway, LookupError."""
+        """Lane positions as of now: read to the changelogs' last stable offsets. Raises BrokerAway,
+        LookupError."""
         topic = self._settings.topic
         router = await self._reader.partitions([topic(ROUTER_CHANGELOG)])
-        delivery = await self._reader.partitions([topic(f"delivery.{member}.changelog") for member in members])
+        delivery = await self._reader.partitions(
+            [topic(f"delivery.{member}.changelog") for member in members]
+        )
         fresh = [place for place in (*router, *delivery) if place not in self._next]
         starts = await self._reader.start_offsets(fresh) if fresh else {}
         ends = await self._reader.stable_offsets(fresh) if fresh else {}
         for place in fresh:
-            # The router's changelog holds every case's state and only its last position record is wanted; a delivery
+            #  The router's changelog holds every case's state and only its last position record is wanted;
+            # a delivery
             # changelog is read whole, for its queues.
             back = TAIL_RECORDS if place in router else ends[place]
             self._next[place] = max(starts[place], ends[place] - back)

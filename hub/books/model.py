@@ -2,7 +2,7 @@
 I/O."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -124,3 +124,69 @@ class DispatchTotals(msgspec.Struct):
         """Add another member's line."""
         for name in self.__struct_fields__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """Both ledgers at one moment. duplicated: ids handed over more than once. undecided: partitions whose
+    open transactions did not end
+    in time. books_away: members whose own book could not be read. compared: members whose own book was
+    compared."""
+
+    messages: MessageTotals
+    members: dict[str, DispatchTotals]
+    duplicated: int
+    problems: Sequence[Problem] = ()
+    problems_seen: int = 0
+    undecided: Sequence[str] = ()
+    books_away: Sequence[str] = ()
+    compared: Sequence[str] = ()
+    closed_digest: str = ""
+    open_ids: int = 0
+    records_read: int = 0
+    from_checkpoint: bool = False
+
+    @property
+    def dispatches(self) -> DispatchTotals:
+        """All members together."""
+        total = DispatchTotals()
+        for line in self.members.values():
+            total.add(line)
+        return total
+
+    @property
+    def lost(self) -> int:
+        """Lost ids of both ledgers."""
+        return self.messages.lost + self.dispatches.lost
+
+    @property
+    def balanced(self) -> bool:
+        """Nothing lost, nothing twice, nothing in flight, nothing unexplained."""
+        return not (
+            self.lost
+            or self.duplicated
+            or self.messages.in_flight
+            or self.dispatches.in_flight
+            or self.problems_seen
+            or self.problems
+            or self.undecided
+            or self.books_away
+        )
+
+    @property
+    def messages_line(self) -> str:
+        """The message ledger in one line."""
+        m = self.messages
+        return (
+            f"messages: accepted={m.accepted} routed={m.routed} refused={m.refused} "
+            f"held={m.held} parked={m.parked} in_flight={m.in_flight}"
+        )
+
+    @property
+    def books_line(self) -> str:
+        """The dispatch ledger and the verdict in one line."""
+        d = self.dispatches
+        return (
+            f"books: dispatches={d.dispatches} delivered={d.delivered} refused={d.refused} parked={d.parked} "
+            f"in_doubt={d.in_doubt} cancelled={d.cancelled} in_flight={d.in_flight} lost={self.lost} "
+            f"duplicated={self.duplicated} balanced={'yes' if self.balanced else 'no'}"
+        )

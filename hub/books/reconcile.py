@@ -7,8 +7,8 @@ from hub.books import checkpoint as checkpoints
 from hub.books.judge import Judgement
 from hub.books.ledger import Books
 from hub.books.member_book import books_of, open_session
+from hub.books.model import Report
 from hub.books.reader import BookReader
-from hub.books.report import Report
 from hub.config import Settings
 
 

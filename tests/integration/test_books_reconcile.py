@@ -12,9 +12,8 @@ import pytest
 from aiohttp import web
 
 from hub.books import checkpoint as checkpoints
-from hub.books.model import Trouble
+from hub.books.model import Report, Trouble
 from hub.books.reconcile import reconcile
-from hub.books.report import Report
 from hub.delivery.model import queue_key
 from hub.envelope import Message
 from hub.ids import dispatch_id
