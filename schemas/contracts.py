@@ -1,7 +1,7 @@
 """Loads avsc/**, composes the shared records, binds each version to its id in ids.lock. No body is encoded
 or checked here.
 
-Layout: avsc/<message type>/v<N>.avsc, every version kept; shared records in avsc/shared/v<S>/<Name>.avsc,
+Layout: avsc/<message_type>/v<N>.avsc, every version kept; shared records in avsc/shared/v<S>/<Name>.avsc,
 chosen by a type's "shared": S.
 """
 
@@ -163,7 +163,7 @@ def read_contract(path: Path, avsc: Path) -> Contract:
     try:
         raw = json.loads(path.read_text("utf-8"))
         composed = _compose(raw, _shared_records(avsc / "shared" / f"v{raw['shared']}"))
-        if raw["messageType"] != path.parent.name or path.name != f"v{raw['version']}.avsc":
+        if raw["messageType"].replace(".", "_") != path.parent.name or path.name != f"v{raw['version']}.avsc":
             raise CatalogueError(f"{path}: messageType/version 与路径不符 / do not match the path")
         body = _record(composed)
         zh, en = _doc(raw["doc"])

@@ -23,9 +23,10 @@ NEEDED = {"name": "note", "type": "string", "doc": "备注 / note", "maxLength":
 
 def edited(folder: Path, type_: str, change: Edit, version: int = 2) -> Contract:
     """The next version of a type, with its shared records, as it would be read from avsc/."""
-    schema = json.loads((HERE / f"avsc/{type_}/v1.avsc").read_text("utf-8"))
+    folder_name = type_.replace(".", "_")
+    schema = json.loads((HERE / f"avsc/{folder_name}/v1.avsc").read_text("utf-8"))
     change(schema)
-    place = folder / type_ / f"v{version}.avsc"
+    place = folder / folder_name / f"v{version}.avsc"
     place.parent.mkdir(exist_ok=True)
     place.write_text(json.dumps(schema | {"version": version}, ensure_ascii=False), "utf-8")
     (folder / "shared").exists() or (folder / "shared").symlink_to(HERE / "avsc/shared")

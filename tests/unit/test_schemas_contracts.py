@@ -47,8 +47,8 @@ def test_the_catalogue_of_this_release_is_what_its_lock_binds() -> None:
     ],
 )
 def test_a_changed_contract_without_a_new_version_does_not_load(copy: Path, change: Any) -> None:
-    edit(copy / "avsc/case.decided/v1.avsc", change)
-    with pytest.raises(CatalogueError, match=r"case\.decided/v1\.avsc.*add a new version"):
+    edit(copy / "avsc/case_decided/v1.avsc", change)
+    with pytest.raises(CatalogueError, match=r"case_decided/v1\.avsc.*add a new version"):
         reload(copy)
 
 
@@ -64,22 +64,22 @@ def test_a_better_explanation_changes_no_id(copy: Path) -> None:
         schema["fields"][0]["standard"] = "GB/T 39046-2020"
         schema["fields"][0]["enumCodes"]["0"] = "准予 / granted"
 
-    edit(copy / "avsc/case.decided/v1.avsc", explain)
+    edit(copy / "avsc/case_decided/v1.avsc", explain)
     before, after = load().by_type("case.decided"), reload(copy).by_type("case.decided")
     assert (after.schema_id, after.fingerprint) == (before.schema_id, before.fingerprint)
     assert after.doc_en == "decided (better said)"
 
 
 def test_a_contract_without_an_id_does_not_load(copy: Path) -> None:
-    (copy / "avsc/case.moved").mkdir()
-    shutil.copy(copy / "avsc/case.withdrawn/v1.avsc", copy / "avsc/case.moved/v1.avsc")
-    edit(copy / "avsc/case.moved/v1.avsc", lambda schema: schema.update(messageType="case.moved"))
+    (copy / "avsc/case_moved").mkdir()
+    shutil.copy(copy / "avsc/case_withdrawn/v1.avsc", copy / "avsc/case_moved/v1.avsc")
+    edit(copy / "avsc/case_moved/v1.avsc", lambda schema: schema.update(messageType="case.moved"))
     with pytest.raises(CatalogueError, match="has no id"):
         reload(copy)
 
 
 def test_a_bound_version_may_not_disappear(copy: Path) -> None:
-    (copy / "avsc/case.withdrawn/v1.avsc").unlink()
+    (copy / "avsc/case_withdrawn/v1.avsc").unlink()
     with pytest.raises(CatalogueError, match=r"without a file.*case\.withdrawn"):
         reload(copy)
 
@@ -96,7 +96,7 @@ def test_the_lock_itself_is_checked_by_line(copy: Path, line: str) -> None:
 
 
 def test_a_second_version_lives_beside_the_first(copy: Path) -> None:
-    folder = copy / "avsc/case.withdrawn"
+    folder = copy / "avsc/case_withdrawn"
     shutil.copy(folder / "v1.avsc", folder / "v2.avsc")
     note = {
         "name": "note",
