@@ -106,11 +106,9 @@ class _Checker:
         """What stands at a path, as written (a secret is a reference there), cut short."""
         value: Any = self.raw[table]
         for part in where:
-            if (isinstance(value, dict) and part in value) or (
-                isinstance(value, list) and isinstance(part, int) and part < len(value)
-            ):
+            try:
                 value = value[part]
-            else:
+            except (KeyError, IndexError, TypeError):
                 return "?"
         return repr(value)[:60]
 

@@ -12,6 +12,8 @@ from hub.directory.errors import DirectoryError
 
 FILE_BYTES_MAX: Final = 8 * 1024 * 1024
 DEPTH_MAX: Final = 12
+# libyaml's parser where PyYAML was built with it: ten times as fast for a province's items.
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TAG: Final = "tag:yaml.org,2002:"
 
 Where = tuple[str | int, ...]
@@ -49,13 +51,13 @@ def parse(raw: bytes, name: str) -> Marked:
         )
     try:
         text = raw.decode("utf-8")
-        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        for token in yaml.scan(text, Loader=_LOADER):
             if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
                 place = f"{name}:{token.start_mark.line + 1}"
                 raise DirectoryError(
                     place, "-", "不允许锚点、别名或标签", "anchors, aliases and tags are not allowed"
                 )
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise DirectoryError(f"{name}:{line}", "-", "不是有效的 YAML", f"not valid YAML: {error}") from error
