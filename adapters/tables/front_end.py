@@ -4,9 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
-
-Connection = asyncpg.Connection[Any] | Any
+Connection = Any  # asyncpg.Connection or the proxy a pool lends; neither is generic at run time
 _LOCK: Final = 0x676F7668  # two first-comers must not race through CREATE ... IF NOT EXISTS
 
 

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -103,10 +103,16 @@ class LocalHub:
     """Embedded servers plus a supervisor over every role (and stub). Use as a context manager."""
 
     def __init__(
-        self, data: DataDirectory, *, members: bool, extra_env: Mapping[str, str] | None = None
+        self,
+        data: DataDirectory,
+        *,
+        roles: Sequence[str] = ROLES,
+        stubs: Sequence[str] = STUBS,
+        extra_env: Mapping[str, str] | None = None,
     ) -> None:
         self.data = data
-        self._members = members
+        self._roles = roles
+        self._stubs = stubs
         self._extra = dict(extra_env or {})
         self._stack = contextlib.ExitStack()
         self.secrets = data.secrets()
@@ -177,9 +183,7 @@ class LocalHub:
 
     def start(self) -> Supervisor:
         """Start every process and wait until each is ready. Raises SupervisorError."""
-        specs = [self._role(role) for role in ROLES]
-        if self._members:
-            specs += [self._stub(stub) for stub in STUBS]
+        specs = [self._role(role) for role in self._roles] + [self._stub(stub) for stub in self._stubs]
         self.supervisor = self._stack.enter_context(Supervisor(specs, self.data.path / "logs"))
         self.supervisor.start()
         return self.supervisor

@@ -16,7 +16,7 @@ from rich.table import Table
 from hub.books.model import Report
 from hub.books.reconcile import reconcile
 from hub.books.render import last_lines, member_table
-from hub.local.cluster import PLAYED_BY, ROLES, STUBS, DataDirectory, LocalHub, pages
+from hub.local.cluster import PLAYED_BY, STUBS, DataDirectory, LocalHub, pages
 from hub.supervisor import orderly_termination
 
 _QUIET_S_MAX: Final = 90.0
@@ -31,7 +31,7 @@ def run(cases: int, kill: bool, keep: bool, base: Path) -> int:
     if data.recovered:
         console.print(f"恢复上次未完成的运行 / recovering the run left in {data.path}")
     began = time.monotonic()
-    with orderly_termination(), LocalHub(data, members=True) as hub:
+    with orderly_termination(), LocalHub(data) as hub:
         console.print(
             "Kafka 与 PostgreSQL 已启动，正在建立主题与目录 / servers are up, applying topics and directory"
         )
@@ -91,9 +91,10 @@ class _Demo:
 
         root = Path(__file__).parents[2] / "examples"
         cases = list(generated(self._cases)) if self._cases else load(root / "cases")
+        urls = {member: self._hub.urls[stub] for member, stub in PLAYED_BY.items()}
         for start in range(0, len(cases), _BATCH):
             part = cases[start : start + _BATCH]
-            await submit(http, part, {member: self._hub.urls[stub] for member, stub in PLAYED_BY.items()})
+            await submit(http, part, urls)
             self._submitted += len(part)
             if self._kill and self._submitted >= len(cases) // 2 and not self._killed:
                 await self._kill_two()
@@ -122,10 +123,12 @@ class _Demo:
                 now = repr((stats, idle, self._submitted))
                 if now != before:
                     moved_at, before = time.monotonic(), now
-                waiting = sum(int(answer.get("pending", 1)) for answer in idle)
+                waiting = sum(sum(answer.values()) if answer else 1 for answer in idle)
                 stuck = time.monotonic() - moved_at > _QUIET_S_MAX
+                if submitting.done():
+                    submitting.result()
                 if submitting.done() and (waiting == 0 or stuck):
-                    books = {stub: self._hub.urls[stub] for stub in STUBS}
+                    books = {member: self._hub.urls[stub] for member, stub in PLAYED_BY.items()}
                     report = await reconcile(settings, full=True, member_books=books)
                     if stuck or (
                         report.messages.in_flight == 0
@@ -140,13 +143,14 @@ class _Demo:
         table.add_column("已收 / received", justify="right")
         table.add_column("待发 / to send", justify="right")
         for (stub, answer), pending in zip(stats.items(), idle, strict=True):
-            table.add_row(stub, str(answer.get("effects", "-")), str(pending.get("pending", "-")))
+            table.add_row(
+                stub, str(answer.get("effects", "-")), str(sum(pending.values()) if pending else "-")
+            )
         states = (
             {state.name: state for state in self._hub.supervisor.states()} if self._hub.supervisor else {}
         )
-        table.caption = "  ".join(
-            f"{role}{'×' + str(states[role].restarts) if states[role].restarts else ''}" for role in ROLES
-        )
+        again = {name: state.restarts for name, state in states.items() if state.restarts}
+        table.caption = "  ".join(f"{name} ×{count}" for name, count in again.items())
         return table
 
 

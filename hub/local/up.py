@@ -18,7 +18,7 @@ def run(base: Path) -> int:
     if data.recovered:
         console.print(f"沿用数据目录 / using the data in {data.path}")
     began = time.monotonic()
-    with orderly_termination(), LocalHub(data, members=False) as hub:
+    with orderly_termination(), LocalHub(data, stubs=()) as hub:
         hub.provision()
         hub.start()
         for name, address in pages(hub):
