@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Sen
 
 from hub import directory
 from hub.config import Settings, SettingsError
-from hub.gateway import files, health, registry, rest, server, sp_door, status
+from hub.gateway import files, health, hub_door, registry, rest, server, sp_door, status
 from hub.gateway.callers import Callers, caller_of
 from hub.gateway.errors import Rejected
 from hub.gateway.intake import Intake
@@ -76,7 +76,9 @@ def _handlers(context: Context) -> Iterable[ControllerRouterHandler]:
     yield from sp_door.routes(
         context.callers, intake, context.metrics, province=settings.province, url=settings.gateway_url
     )
-    yield from status.routes(context.callers, status.Status(context.records, context.known))
+    answers = status.Status(context.records, context.known)
+    yield from hub_door.routes(context.callers, intake, answers, context.metrics, url=settings.gateway_url)
+    yield from status.routes(context.callers, answers)
     store = files.Files(context.callers, context.store, context.records, settings.file_bytes_max)
     yield from files.routes(context.callers, store)
     yield from registry.routes()

@@ -27,6 +27,10 @@ from signing.pseudonym import pseudonym
 TOPIC: Final = "case.inbound"
 RETRY_AFTER_S: Final = 5
 SUBMISSIONS_MAX: Final = 100
+VERSION_MAX: Final = 999_999
+REFERENCE_CHARS_MAX: Final = 200
+# Longer than the others: SP* keys are made of several parts, one of them a digest (R1).
+SOURCE_REF_CHARS_MAX: Final = 400
 
 
 class Receipt(msgspec.Struct, frozen=True, rename="camel"):
@@ -87,6 +91,7 @@ class Intake:
     def prepare(self, caller: Caller, submission: Submission) -> Message:
         """The message of a submission, ready to be produced. Raises Rejected (400, 403, 413)."""
         contract = _contract_of(submission.type)
+        _check_envelope(submission)
         _check_source_system(caller, submission.source_system)
         try:
             body = validate.check(contract, submission.body)
@@ -268,6 +273,40 @@ def _contract_of(type_: str) -> Contract:
             code="hub_only_type",
         )
     return contract
+
+
+def _check_envelope(submission: Submission) -> None:
+    # Doors check their own dialect; what becomes a header of the hub is bounded for all of them here.
+    if not 1 <= submission.version <= VERSION_MAX:
+        raise invalid(
+            "version",
+            f"1..{VERSION_MAX}",
+            "R1",
+            f"version 应为 1 至 {VERSION_MAX}",
+            f"version must lie in 1..{VERSION_MAX}",
+        )
+    for field, text, chars_max in (
+        ("sourceRef", submission.source_ref, SOURCE_REF_CHARS_MAX),
+        ("sourceSystem", submission.source_system, REFERENCE_CHARS_MAX),
+        ("caseRef", submission.case_ref, REFERENCE_CHARS_MAX),
+        ("correlation", submission.correlation, REFERENCE_CHARS_MAX),
+    ):
+        if len(text) > chars_max or (text and not text.isprintable()):
+            raise invalid(
+                field,
+                f"at most {chars_max} printable characters",
+                "R1",
+                f"{field} 应为至多 {chars_max} 个可打印字符",
+                f"{field}: at most {chars_max} printable characters",
+            )
+    if not submission.source_ref.strip():
+        raise invalid(
+            "sourceRef",
+            "required",
+            "R1",
+            "缺少来源编号 sourceRef",
+            "sourceRef, what identifies the message at its sender, is missing",
+        )
 
 
 def _check_source_system(caller: Caller, system: str) -> None:
