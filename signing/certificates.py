@@ -34,10 +34,10 @@ _KEY_USAGES = (
     "encipherOnly",
     "decipherOnly",
 )
-_OID_KEY_USAGE, _OID_BASIC_CONSTRAINTS = "2.5.29.15", "2.5.29.19"
+_OID_KEY_USAGE, _OID_BASIC_CONSTRAINTS, _OID_EXTENDED_KEY_USAGE = "2.5.29.15", "2.5.29.19", "2.5.29.37"
 # Critical extensions that are understood, or narrow something never relied on here (extended key usage,
 # policies).
-_UNDERSTOOD = {_OID_KEY_USAGE, _OID_BASIC_CONSTRAINTS, "2.5.29.37", "2.5.29.32", "2.5.29.17"}
+_UNDERSTOOD = {_OID_KEY_USAGE, _OID_BASIC_CONSTRAINTS, _OID_EXTENDED_KEY_USAGE, "2.5.29.32", "2.5.29.17"}
 _NAME_LABELS = {
     "2.5.4.3": "CN",
     "2.5.4.5": "SN",
@@ -53,7 +53,7 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]{1,100000})----
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """`raw` and `tbs` are original DER; `issuer` and `subject` are original Name DER, compared byte by byte.
-    `key_usage` is None when the extension is absent; `critical_unknown` holds extensions that forbid
+    `key_usage` and `extended_key_usage` (OIDs) are None when absent; `critical_unknown` holds extensions that forbid
     belief."""
 
     raw: bytes
@@ -69,6 +69,7 @@ class Certificate:
     signature_oid: str
     signature: bytes
     key_usage: frozenset[str] | None
+    extended_key_usage: frozenset[str] | None
     is_ca: bool
     path_length: int | None
     critical_unknown: tuple[str, ...]
@@ -128,7 +129,7 @@ def parse_certificate(data: bytes, field: str = "certificate") -> Certificate:
     not_before, not_after = (der.time(n) for n in der.sequence(validity, "notBefore", "notAfter"))
     extensions = next((n for n in parts[6:] if n.tag == 0xA3), None)
     found = _extensions(extensions) if extensions else {}
-    usage = found.get(_OID_KEY_USAGE)
+    usage, extended = found.get(_OID_KEY_USAGE), found.get(_OID_EXTENDED_KEY_USAGE)
     is_ca, path_length = _basic_constraints(found)
     return Certificate(
         raw=data,
@@ -144,6 +145,7 @@ def parse_certificate(data: bytes, field: str = "certificate") -> Certificate:
         signature_oid=_algorithm_oid(algorithm),
         signature=der.bits(signature),
         key_usage=_key_usage(usage[1]) if usage else None,
+        extended_key_usage=_extended_key_usage(extended[1]) if extended else None,
         is_ca=is_ca,
         path_length=path_length,
         critical_unknown=tuple(
@@ -192,6 +194,11 @@ def _key_usage(value: bytes) -> frozenset[str]:
         for at, name in enumerate(_KEY_USAGES)
         if at // 8 < len(flags) and flags[at // 8] >> (7 - at % 8) & 1
     )
+
+
+def _extended_key_usage(value: bytes) -> frozenset[str]:
+    listed = der.children(der.expect(der.parse(value, "extKeyUsage"), der.SEQUENCE))
+    return frozenset(der.oid(node) for node in listed)
 
 
 def _name_text(name: der.Node) -> str:

@@ -29,8 +29,8 @@ USAGE_AUTHORITY = b"\x03\x02\x01\x06"  # keyCertSign, cRLSign
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
-    """A certificate and its key, which issue others."""
+class Identity:
+    """A certificate and the key that belongs to it: an authority, a seal maker, a signer, a time-stamp service."""
 
     certificate: Certificate
     key: PrivateKey
@@ -53,9 +53,9 @@ def make_authority(
     *,
     not_before: datetime,
     not_after: datetime,
-    parent: Authority | None = None,
+    parent: Identity | None = None,
     path_length: int | None = None,
-) -> Authority:
+) -> Identity:
     """A root (no parent) or a subordinate authority."""
     subject = make_name(name)
     constraints = [
@@ -68,12 +68,12 @@ def make_authority(
     ]
     issuer = parent.certificate.subject if parent else subject
     tbs = _tbs(key.public, subject, issuer, not_before, not_after, extensions, parent.key if parent else key)
-    return Authority(_sign(provider, tbs, parent.key if parent else key), key)
+    return Identity(_sign(provider, tbs, parent.key if parent else key), key)
 
 
 def issue(
     provider: Provider,
-    authority: Authority,
+    authority: Identity,
     public: PublicKey,
     name: Mapping[str, str],
     *,
@@ -98,7 +98,7 @@ def issue(
 
 def make_crl(
     provider: Provider,
-    authority: Authority,
+    authority: Identity,
     revoked: Mapping[int, datetime],
     *,
     this_update: datetime,

@@ -12,6 +12,7 @@ from signing import der
 from signing.certificates import Certificate
 from signing.digest import sm3
 from signing.errors import SigningError
+from signing.issuing import Identity
 from signing.provider import SCHEME_OIDS, PrivateKey, Provider
 from signing.seals.checking import Circumstances, Report, check_seal, check_signature, permitted
 from signing.seals.model import STANDARDS, Picture, Seal, Version
@@ -37,16 +38,8 @@ class SealPlan:
     by_digest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """A certificate and the SM2 key that belongs to it."""
-
-    certificate: Certificate
-    key: PrivateKey
-
-
 def make_seal(plan: SealPlan, maker: Identity, given: Circumstances) -> bytes:
-    """A new seal in DER, signed by the maker (制章者). Raises SigningError when a step of judging it fails."""
+    """A new seal in DER, signed by the maker (制章者). Raises SigningError when it is not valid then."""
     _must_own(maker)
     info = _seal_info(plan)
     cert = der.make_octets(maker.certificate.raw)

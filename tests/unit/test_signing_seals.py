@@ -14,10 +14,10 @@ from signing import der
 from signing.certificates import Certificate, parse_crl
 from signing.digest import sm3
 from signing.errors import SigningError
-from signing.issuing import issue, make_authority, make_crl
+from signing.issuing import Identity, issue, make_authority, make_crl
 from signing.provider import SCHEME_OIDS, PrivateKey, SoftwareProvider
 from signing.seals.checking import Circumstances, Report, SignatureReport, check_seal, check_signature
-from signing.seals.making import Identity, SealPlan, make_seal, seal_document
+from signing.seals.making import SealPlan, make_seal, seal_document
 from signing.seals.model import Picture, Version
 from signing.seals.reading import parse_seal, parse_signature
 from signing.trust import Trust
@@ -119,8 +119,8 @@ def test_another_original_is_told(variant: str) -> None:
 
 @EVERY
 def test_no_changed_byte_is_accepted(variant: str) -> None:
-    """Bytes of a whole signature (seal, picture, certificates, times, values) changed in turn: every seventh, to
-    keep the suite quick (every single one takes 35 s and accepts none either)."""
+    """Bytes of a whole signature (seal, picture, certificates, times, values) changed in turn: every seventh, to keep
+    the suite quick (every single one takes 35 s and accepts none either)."""
     data = SIGNED[variant]
     accepted = [at for at in range(len(variant) % 7, len(data), 7) if _valid_with(data, at, data[at] ^ 0x01)]
     assert accepted == []

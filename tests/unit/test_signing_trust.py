@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from signing import der
 from signing.certificates import CRL_ENTRIES_MAX, Certificate, parse_certificate, parse_crl, parse_pem
 from signing.errors import SigningError
-from signing.issuing import USAGE_AUTHORITY, Authority, issue, make_authority, make_crl, make_extension
+from signing.issuing import USAGE_AUTHORITY, Identity, issue, make_authority, make_crl, make_extension
 from signing.provider import KeyKind, SoftwareProvider
 from signing.trust import PathResult, Trust, check_path, expiry_warning_days
 
@@ -28,8 +28,8 @@ OPENSSL = shutil.which("openssl")
 
 
 def authority(
-    kind: KeyKind = "SM2", parent: Authority | None = None, path_length: int | None = None
-) -> Authority:
+    kind: KeyKind = "SM2", parent: Identity | None = None, path_length: int | None = None
+) -> Identity:
     name = {"C": "CN", "O": "海南省", "CN": f"根 {kind}" if parent is None else "中级"}
     return make_authority(
         PROVIDER,
@@ -48,7 +48,7 @@ KEY = PROVIDER.generate()
 NAME = {"C": "CN", "O": "海口市", "CN": "海口市市场监督管理局"}
 
 
-def leaf(issuer: Authority = ROOT, **changes: object) -> Certificate:
+def leaf(issuer: Identity = ROOT, **changes: object) -> Certificate:
     args: dict[str, object] = {"not_before": START, "not_after": END} | changes
     return issue(PROVIDER, issuer, KEY.public, NAME, **args)  # type: ignore[arg-type]
 
@@ -113,17 +113,17 @@ def test_terms_are_checked_along_the_path() -> None:
 
 
 def test_only_authorities_may_issue() -> None:
-    pretender = Authority(LEAF, KEY)
+    pretender = Identity(LEAF, KEY)
     assert "may not issue" in judge(leaf(pretender), Trust((ROOT.certificate,), (LEAF,))).en
     no_constraints = leaf(usage=USAGE_AUTHORITY)
     assert (
         "may not issue"
-        in judge(leaf(Authority(no_constraints, KEY)), Trust((ROOT.certificate,), (no_constraints,))).en
+        in judge(leaf(Identity(no_constraints, KEY)), Trust((ROOT.certificate,), (no_constraints,))).en
     )
     signs_only = leaf(extra=[make_extension("2.5.29.19", True, der.make_sequence(der.make_boolean(True)))])
     assert (
         "may not issue"
-        in judge(leaf(Authority(signs_only, KEY)), Trust((ROOT.certificate,), (signs_only,))).en
+        in judge(leaf(Identity(signs_only, KEY)), Trust((ROOT.certificate,), (signs_only,))).en
     )
 
 
@@ -149,7 +149,7 @@ def test_an_explicit_false_is_read_as_real_issuers_write_it() -> None:
     assert judge(certificate).ok
 
 
-def crl(revoked: dict[int, datetime], issuer: Authority = ROOT, days: int = 7) -> bytes:
+def crl(revoked: dict[int, datetime], issuer: Identity = ROOT, days: int = 7) -> bytes:
     return make_crl(
         PROVIDER, issuer, revoked, this_update=NOW - timedelta(days=1), next_update=NOW + timedelta(days=days)
     )
