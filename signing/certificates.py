@@ -53,8 +53,8 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]{1,100000})----
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """`raw` and `tbs` are original DER; `issuer` and `subject` are original Name DER, compared byte by byte.
-    `key_usage` and `extended_key_usage` (OIDs) are None when absent; `critical_unknown` holds extensions that forbid
-    belief."""
+    `key_usage` and `extended_key_usage` (OIDs) are None when absent; `critical_unknown` holds extensions
+    that forbid belief."""
 
     raw: bytes
     tbs: bytes

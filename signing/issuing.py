@@ -30,7 +30,8 @@ USAGE_AUTHORITY = b"\x03\x02\x01\x06"  # keyCertSign, cRLSign
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A certificate and the key that belongs to it: an authority, a seal maker, a signer, a time-stamp service."""
+    """A certificate and the key that belongs to it: an authority, a seal maker, a signer, a time-stamp
+    service."""
 
     certificate: Certificate
     key: PrivateKey

@@ -16,6 +16,7 @@ from signing.errors import SigningError
 from signing.provider import Provider
 from signing.seals.model import Seal, SealSignature, SignerDigest
 from signing.seals.reading import parse_seal, parse_signature
+from signing.timestamps import TimeStampResult, check_token
 from signing.trust import Trust, check_path, signed_by
 
 # A claimed time may be this far ahead of the verifier's clock.
@@ -95,15 +96,25 @@ def check_signature(data: bytes, given: Circumstances, *, original: bytes | None
         broken = Report(None, (Step("signature.format", "failed", bad.zh, bad.en),))
         return SignatureReport(None, broken, broken)
     now = Report(given.now, _signature_steps(signature, given, given.now, original))
-    if signature.signed_at is None:
-        unknown = Step(
-            "signature.time", "unknown", "签章时间在时间戳中，未能读取", "the time is inside a token not read"
+    at = _moment(signature, given)
+    if at is None:
+        unknown = _unknown(
+            "signature.time", "签章时间在时间戳中，未能读取", "the time is inside a token not read"
         )
         return SignatureReport(signature, Report(None, (unknown,)), now)
-    at_signing = Report(
-        signature.signed_at, _signature_steps(signature, given, signature.signed_at, original)
-    )
-    return SignatureReport(signature, at_signing, now)
+    return SignatureReport(signature, Report(at, _signature_steps(signature, given, at, original)), now)
+
+
+def _moment(signature: SealSignature, given: Circumstances) -> datetime | None:
+    """The time of signing: what a good time stamp proves, otherwise what the signer claims."""
+    stamp = _timestamp(signature, given)
+    return stamp.made_at if stamp and stamp.ok else signature.signed_at
+
+
+def _timestamp(signature: SealSignature, given: Circumstances) -> TimeStampResult | None:
+    if signature.timestamp is None or signature.version != 4:
+        return None
+    return check_token(signature.timestamp, signature.signature, given.trust, given.provider, now=given.now)
 
 
 def _seal_steps(seal: Seal, given: Circumstances, at: datetime) -> tuple[Step, ...]:
@@ -140,7 +151,7 @@ def _signature_steps(
         _listed_step(signature),
         _digest_step(signature, original),
         _time_step(signature, given),
-        _timestamp_step(signature),
+        _timestamp_step(signature, given),
     )
 
 
@@ -232,16 +243,24 @@ def _time_step(signature: SealSignature, given: Circumstances) -> Step:
     )
 
 
-def _timestamp_step(signature: SealSignature) -> Step:
+def _timestamp_step(signature: SealSignature, given: Circumstances) -> Step:
     name = "signature.timestamp"
     if signature.timestamp is None:
         return Step(
-            name,
-            "absent",
-            "无时间戳，签章时间为签章者自述",
-            "no time stamp: the time is the signer's own word",
+            name, "absent", "无时间戳，签章时间为签章者自述", "none: the time is the signer's own word"
         )
-    return Step(name, "unknown", "含时间戳，未能核对", "a time stamp is present and was not verified")
+    stamp = _timestamp(signature, given)
+    if stamp is None:
+        return _unknown(name, "含时间戳，未能核对", "a time stamp is present and was not verified")
+    if not stamp.ok or stamp.made_at is None or signature.signed_at is None:
+        return _failed(name, stamp.zh, stamp.en)
+    if stamp.made_at < signature.signed_at - CLOCK_AHEAD_MAX:
+        return _failed(name, "时间戳早于签章时间", "stamped before the time that the signer claims")
+    return _passed(name, stamp.zh, stamp.en)
+
+
+def _unknown(name: str, zh: str, en: str) -> Step:
+    return Step(name, "unknown", zh, en)
 
 
 def _passed(name: str, zh: str, en: str) -> Step:

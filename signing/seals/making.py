@@ -16,7 +16,7 @@ from signing.issuing import Identity
 from signing.provider import SCHEME_OIDS, PrivateKey, Provider
 from signing.seals.checking import Circumstances, Report, check_seal, check_signature, permitted
 from signing.seals.model import STANDARDS, Picture, Seal, Version
-from signing.seals.reading import parse_seal
+from signing.seals.reading import parse_seal, parse_signature
 
 _OID = der.make_oid(SCHEME_OIDS["SM2-SM3"])
 
@@ -128,6 +128,18 @@ def _signature(
     moment = der.make_bits(der.make_utc_time(given.now))
     to_sign = der.make_sequence(number, seal.raw, moment, digest, about, cert, _OID)
     return der.make_sequence(to_sign, _sign(given.provider, signer.key, to_sign))
+
+
+def add_timestamp(signature: bytes, token: bytes, original: bytes, given: Circumstances) -> bytes:
+    """A GB/T 38540 signature with a time-stamp token over its value. Raises SigningError unless the whole
+    is valid."""
+    read = parse_signature(signature)
+    if read.version != 4 or read.timestamp is not None:
+        raise SigningError("seal signature", "must be of version 4 and without a time stamp", STANDARDS[4])
+    inner = der.parse(signature, "seal signature").content
+    stamped = der.make_sequence(inner, der.make_explicit(0, der.make_bits(token)))
+    _must_be_valid("seal signature", check_signature(stamped, given, original=original).now)
+    return stamped
 
 
 def _sign(provider: Provider, key: PrivateKey, data: bytes) -> bytes:

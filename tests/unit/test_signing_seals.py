@@ -119,8 +119,8 @@ def test_another_original_is_told(variant: str) -> None:
 
 @EVERY
 def test_no_changed_byte_is_accepted(variant: str) -> None:
-    """Bytes of a whole signature (seal, picture, certificates, times, values) changed in turn: every seventh, to keep
-    the suite quick (every single one takes 35 s and accepts none either)."""
+    """Bytes of a whole signature (seal, picture, certificates, times, values) changed in turn: every
+    seventh, to keep the suite quick (every single one takes 35 s and accepts none either)."""
     data = SIGNED[variant]
     accepted = [at for at in range(len(variant) % 7, len(data), 7) if _valid_with(data, at, data[at] ^ 0x01)]
     assert accepted == []
