@@ -35,9 +35,8 @@ class Dispatch(msgspec.Struct, frozen=True, kw_only=True):
     """One message on its way to one member. `id` is derived and never changes, whatever is retried (G4).
 
     kind: what the member is asked to take; normally the message type, `credit.query` for a credit query made
-    of a submission,
-    `case.supervision_copy` for a copy. body: the decoded Avro body of `type`. flags: e.g. "second-correction"
-    (F11).
+    of a submission, `case.supervision_copy` for a copy. body: the decoded Avro body of `type`. source_key:
+    what identified the message at its sender, without version (R1). flags: e.g. "second-correction" (F11).
     """
 
     id: str

@@ -68,8 +68,8 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
         "project_no 50!, project_name 1000, task_code 36!, task_handle_item 50, catalog_code 12!, "
         "local_task_code 50, local_catalog_code 50, task_name 1000!, task_version int!, apply_type 2!, "
         "applyer_name 100!, applyer_type 2!, applyer_page_type 70!, applyer_page_code 500!, "
-        "contact_name 100, contact_type 6, contact_code 50, contact_mobile 11, legal 100, address 1000, zip_code 6, "
-        "apply_date time!, accept_date time!, accept_doc_no 50, org_code 64!, org_name 100!, "
+        "contact_name 100, contact_type 6, contact_code 50, contact_mobile 11, legal 100, address 1000, "
+        "zip_code 6, apply_date time!, accept_date time!, accept_doc_no 50, org_code 64!, org_name 100!, "
         "handle_user_name 100, project_type 2!, promise_date time"
     ),
     "up_pro_process": _columns(
@@ -226,8 +226,8 @@ def _special_ended(dispatch: Dispatch, body: dict[str, Any], card: Card) -> Plan
         _refuse(
             "up_pro_special_procedure.special_time",
             "start known",
-            f"第 {sn} 次特别程序没有收到开始信息",
-            f"the start of special procedure {sn} is not known",
+            f"第 {sn} 次特别程序没有收到开始信息，special_time 等必填项无法填写",
+            f"the start of special procedure {sn} is not known, so special_time cannot be filled",
         )
     values = {
         **start,
@@ -325,8 +325,8 @@ def _need_card(card: Card) -> None:
         _refuse(
             "up_pro_accept.applyer_name",
             "submission known",
-            "没有该办件的申请信息，无法填写申请人等必填项",
-            "the case's submission is not known, so the applicant's columns cannot be filled",
+            "没有该办件的申请信息，applyer_name 等必填项无法填写",
+            "the case's submission is not known, so applyer_name and others cannot be filled",
         )
 
 

@@ -95,8 +95,8 @@ class NationTablesPort:
         if not may_start():
             raise TooLate("意图已过期，未写入 / the intent is too old, nothing was written")
         transaction = connection.transaction()
-        await transaction.start()
         try:
+            await transaction.start()
             rows = await _write_rows(connection, dispatch)
             if rows is None:
                 await transaction.rollback()
