@@ -33,11 +33,13 @@ __all__ = [
     "LaneProducer",
     "Membership",
     "Reader",
+    "KafkaError",
     "Record",
     "TopicPartition",
 ]
 
 Record: TypeAlias = ConsumerRecord[Any, Any]
+KafkaError = aiokafka.errors.KafkaError
 Header = tuple[str, bytes]
 # What aiokafka itself logs at WARNING while it recovers by itself is of no use to an operator.
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -262,7 +264,9 @@ class Reader:
     Used by lanes (input, changelog), projector, books and console.
     """
 
-    def __init__(self, settings: Settings, *, fetch_bytes_max: int = 8 << 20, fetch_wait_ms: int = _FETCH_WAIT_MS) -> None:
+    def __init__(
+        self, settings: Settings, *, fetch_bytes_max: int = 8 << 20, fetch_wait_ms: int = _FETCH_WAIT_MS
+    ) -> None:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap,
             isolation_level="read_committed",
@@ -554,3 +558,28 @@ class HighWatermarks:
         except aiokafka.errors.KafkaError as error:
             raise BrokerAway(repr(error)) from error
         return offsets
+
+
+async def write_records(
+    settings: Settings, topic: str, partition: int, records: Sequence[tuple[bytes, bytes, Sequence[Header]]]
+) -> None:
+    """Write many records to one partition in full batches (benchmarks and imports). Raises BrokerAway."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        max_batch_size=settings.batch_bytes_max,
+    )
+    try:
+        await producer.start()
+        batch = producer.create_batch()
+        for key, value, headers in records:
+            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                await (await producer.send_batch(batch, settings.topic(topic), partition=partition))
+                batch = producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None, headers=list(headers))
+        await (await producer.send_batch(batch, settings.topic(topic), partition=partition))
+    except aiokafka.errors.KafkaError as error:
+        raise BrokerAway(repr(error)) from error
+    finally:
+        await producer.stop()

@@ -120,7 +120,7 @@ class RouterLane:
             overlay.cleared(timer)
             fired = decide_timer(timer, overlay[timer.subject], tables, now_ms)
             decisions.append((timer.subject, overlay.apply(timer.subject, fired)))
-        decisions.extend(self._one(record, overlay, tables, now_ms) for record in records)
+        decisions.extend(self._one(record, overlay, out, tables, now_ms) for record in records)
         self._brake.check(decisions)
         for subject, decision in decisions:
             out.add(subject, decision)
@@ -130,13 +130,16 @@ class RouterLane:
             raise BatchRefused(str(error), error.place, [record.offset for record in records]) from error
         self._count(decisions)
 
-    def _one(self, record: Record, overlay: "_Overlay", tables: Tables, now_ms: int) -> tuple[str, Decision]:
+    def _one(
+        self, record: Record, overlay: "_Overlay", out: RouterOutbox, tables: Tables, now_ms: int
+    ) -> tuple[str, Decision]:
         if record.topic == self._commands:
             return self._command(record, overlay, tables, now_ms)
         try:
             message = envelope.from_record(record.headers, record.value)
         except ValueError as error:
             return "", _unreadable(record, str(error))
+        out.came(message, record.headers)
         state = overlay[message.subject]
         if record.offset == self._refused_alone:
             decision = park(message, state, _TOO_LARGE, tables, now_ms)

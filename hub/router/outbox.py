@@ -1,10 +1,12 @@
 """What a batch of decisions writes: ledger lines, events, dispatches, table updates. Pure: decisions in,
 records out."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from hub import envelope, ids
 from hub.config import Settings
+from hub.envelope import Message
 from hub.kafka import Output
 from hub.routing.model import Decision, Disposition, OutcomeChange, TableUpdate, Verdict
 from schemas import codec, contracts
@@ -29,7 +31,16 @@ class RouterOutbox:
         known = contracts.load()
         self._routed_contract = known.by_type("hub.routed")
         self._outcome_contract = known.by_type("hub.outcome")
+        # Identity, not equality: a message that the decision changed (a grade attached) is another object.
+        self._alive: list[Message] = []
+        self._came: dict[int, list[tuple[str, bytes]]] = {}
         self.outputs: dict[Place, list[Output]] = {}
+
+    def came(self, message: Message, headers: Sequence[tuple[str, bytes]]) -> None:
+        """An input message and its headers, so that they need not be made again. The message must live as
+        long as this outbox."""
+        self._came[id(message)] = list(headers)
+        self._alive.append(message)
 
     def add(self, subject: str, decision: Decision) -> None:
         """Everything a decision about this aggregate sends."""
@@ -44,8 +55,8 @@ class RouterOutbox:
         message = verdict.message
         key = message.subject.encode()
         dispatches = []
+        headers = self._headers(message)
         if verdict.dispatches:
-            headers = envelope.to_headers(message)
             for outgoing in verdict.dispatches:
                 dispatch = ids.dispatch_id(message.id, outgoing.member)
                 dispatches.append({"id": dispatch, "member": outgoing.member, "kind": outgoing.kind})
@@ -56,7 +67,12 @@ class RouterOutbox:
                 self._put(place, key, message.value, headers + extra)
         self._put(self._routed, key, codec.encode(self._routed_contract, self._line(verdict, dispatches)), [])
         if verdict.disposition is Disposition.ROUTED:
-            self._put(self._events, key, message.value, envelope.to_headers(message))
+            self._put(self._events, key, message.value, headers)
+
+    def _headers(self, message: Message) -> list[tuple[str, bytes]]:
+        """The headers the message came with; made anew only for one that the hub made, changed or kept."""
+        came = self._came.get(id(message))
+        return came if came is not None else envelope.to_headers(message)
 
     def _line(self, verdict: Verdict, dispatches: list[dict[str, str]]) -> dict[str, object]:
         message, refusal = verdict.message, verdict.refusal
