@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import samples, validate
+from schemas.checkers import record_checker
 from schemas.contracts import load
+from schemas.findings import Errors
 from schemas.validate import VIOLATIONS_MAX, ContractError, Violation
 
 
@@ -85,6 +87,17 @@ def test_violations_name_the_standard_and_never_quote_the_value() -> None:
 def test_violations_are_bounded(size: int) -> None:
     body = samples.body("case.evaluated") | {f"x{number}": 1 for number in range(size)}
     assert len(violations("case.evaluated", body)) == min(size, VIOLATIONS_MAX)
+
+
+def test_no_more_violations_are_held_than_are_shown() -> None:
+    checker = record_checker(load().by_type("case.submitted").body, "")
+    for body in (
+        {f"x{number}": 1 for number in range(1_000)},
+        samples.body("case.submitted") | {"materials": [{"code": 1, "size": -1}] * 100},
+    ):
+        errors: Errors = []
+        checker(body, errors)
+        assert len(errors) == VIOLATIONS_MAX
 
 
 def test_past_the_bound_no_place_is_mixed_up() -> None:
@@ -217,6 +230,18 @@ def test_a_lower_case_x_is_one_persons_same_number() -> None:
     spellings = [applicant | {"idType": "111", "idNo": "11010519491231002" + x} for x in "xX"]
     first, second = (checked("case.submitted", applicant=spelling) for spelling in spellings)
     assert first == second
+
+
+def test_a_number_outside_ascii_keeps_its_spelling() -> None:
+    applicant = samples.body("case.submitted")["applicant"] | {"idType": "414", "idNo": "ß" * 18}
+    body = checked("case.submitted", applicant=applicant)
+    assert validate.check(load().by_type("case.submitted"), body) == body
+
+
+@pytest.mark.parametrize("content", ["YWJj!", "YW Jj", "YWJj\n", "YWJ", "YWJj=", "汉字"])
+def test_base64_is_taken_strictly(content: str) -> None:
+    form = samples.body("case.submitted")["form"] | {"content": content}
+    assert broken("case.submitted", form=form) == [("form.content", "base64")]
 
 
 def test_a_refusal_needs_an_explanation_and_a_grant_does_not() -> None:
