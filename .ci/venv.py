@@ -33,7 +33,9 @@ def installed() -> str:
 
 
 def make() -> None:
-    print(f"准备 Python 环境 / preparing {VENV.name} from {LOCK.name} …", flush=True)
+    print(
+        f"准备 Python 环境，首次需几分钟 / preparing {VENV.name}, a few minutes the first time …", flush=True
+    )
     python = VENV / "bin" / "python"
     if not works(python):
         shutil.rmtree(VENV, ignore_errors=True)
