@@ -1,4 +1,5 @@
-"""The messages every benchmark works on: case routing of design §3 (10 headers, bodies of about 600 bytes). No timing here."""
+"""The messages every benchmark works on: case routing of design §3 (10 headers, bodies of about 600 bytes).
+No timing here."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ def plain_item() -> tuple[str, str, str, str]:
 
 
 def case_messages(cases: int, steps: int) -> Iterator[envelope.Message]:
-    """Submissions of all cases, their acceptances, then `steps` process steps a case, interleaved over the cases."""
+    """Submissions of all cases, their acceptances, then `steps` process steps a case, interleaved over the
+    cases."""
     item, region, owner, org = plain_item()
     values = {name: _value(name) for name in ("case.submitted", "case.accepted", "case.process_step")}
     numbers = [ids.case_number("platform", "bench", str(n)) for n in range(cases)]

@@ -1,6 +1,7 @@
 """The router as shipped: `govhub serve router` in a process of its own works off a filled case.inbound.
 
-Yardstick in the same run: librdkafka (confluent-kafka) copying the same records, consumer to idempotent producer, no transaction.
+Yardstick in the same run: librdkafka (confluent-kafka) copying the same records, consumer to idempotent
+producer, no transaction.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ PARTITIONS = 3
 
 
 async def run(bootstrap: str, prefix: str, data: Path, cases: int, steps: int) -> dict[str, Any]:
-    """One measurement: {"inputs", "seconds", "per_second", "cpu_seconds", "per_cpu_second"} of one router process."""
+    """One measurement: {"inputs", "seconds", "per_second", "cpu_seconds", "per_cpu_second"} of one router
+    process."""
     env = {
         "HUB_KAFKA_BOOTSTRAP": bootstrap,
         "HUB_TOPIC_PREFIX": prefix,
@@ -33,7 +35,11 @@ async def run(bootstrap: str, prefix: str, data: Path, cases: int, steps: int) -
     await provision(settings)
     messages = list(case_messages(cases, steps))
     await fill(settings, messages, PARTITIONS)
-    process = subprocess.Popen([sys.executable, "-m", "hub", "serve", "router"], env={**os.environ, **env})
+    process = await asyncio.to_thread(
+        subprocess.Popen,  # the server measured: a process of its own
+        [sys.executable, "-m", "hub", "serve", "router"],
+        env={**os.environ, **env},
+    )
     try:
         return await _watch(settings, process, len(messages))
     finally:
@@ -50,11 +56,11 @@ async def _watch(settings: Settings, process: "subprocess.Popen[bytes]", count: 
         while seen < count:
             got = len(await reader.poll(200, 50_000))
             if got and not first:
-                first, first_cpu, began_with = time.perf_counter(), _cpu_seconds(process.pid), got
+                first, first_cpu, began_with = time.perf_counter(), cpu_seconds(process.pid), got
             seen += got
             if process.poll() is not None:
                 raise RuntimeError(f"router ended with {process.returncode}")
-        seconds, cpu = time.perf_counter() - first, _cpu_seconds(process.pid) - first_cpu
+        seconds, cpu = time.perf_counter() - first, cpu_seconds(process.pid) - first_cpu
     inputs = count - began_with
     return {
         "inputs": inputs,
@@ -65,13 +71,15 @@ async def _watch(settings: Settings, process: "subprocess.Popen[bytes]", count: 
     }
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def copy(bootstrap: str, topic: str, count: int) -> dict[str, Any]:
-    """librdkafka: every record of `topic` copied to `<topic>.copy`, acknowledged; the yardstick of the same broker and minute."""
+    """librdkafka: every record of `topic` copied to `<topic>.copy`, acknowledged; the yardstick of the same
+    broker and minute."""
     from confluent_kafka import Consumer, Producer
 
     consumer = Consumer(
@@ -83,7 +91,9 @@ def copy(bootstrap: str, topic: str, count: int) -> dict[str, Any]:
             "enable.auto.commit": False,
         }
     )
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "queue.buffering.max.messages": 500_000})
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "enable.idempotence": True, "queue.buffering.max.messages": 500_000}
+    )
     consumer.subscribe([topic])
     began, done, cpu = 0.0, 0, 0.0
     while done < count:
