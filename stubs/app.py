@@ -14,6 +14,7 @@ from aiohttp import web
 
 from stubs.credit import credit_application
 from stubs.dept_b import dept_b_application
+from stubs.nation import nation_application
 from stubs.rest_members import rest_application
 from stubs.settings import StubSettings, from_env
 from stubs.storage import Storage
@@ -83,6 +84,8 @@ def _build(settings: StubSettings, storage: Storage) -> tuple[web.Application, B
     match settings.name:
         case "dept-b":
             return dept_b_application(settings, storage)
+        case "nation":
+            return nation_application(settings, storage)
         case "credit":
             return credit_application(settings, storage)
         case _:

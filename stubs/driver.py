@@ -11,27 +11,21 @@ import aiohttp
 import msgspec
 
 from stubs.cases import CaseFile, Expectation, digests, expected, files_in, load
-from stubs.settings import MEMBERS
 
-__all__ = ["CaseFile", "Expectation", "expected", "idle", "load", "stub_of", "submit", "wait_idle"]
+__all__ = ["CaseFile", "Expectation", "expected", "idle", "load", "submit", "wait_idle"]
 
 CASES_PER_CALL_MAX: Final = 500
-_STUB_OF: Final = {member: stub for stub, members in MEMBERS.items() for member in members}
-
-
-def stub_of(member: str) -> str:
-    """The stub process that speaks for a member. Raises KeyError."""
-    return _STUB_OF[member]
+FILES: Final = Path(__file__).parents[1] / "examples" / "files"
 
 
 async def submit(
-    cases: Iterable[CaseFile], stubs: Mapping[str, str], files: Path, session: aiohttp.ClientSession
+    session: aiohttp.ClientSession, cases: Iterable[CaseFile], urls: Mapping[str, str], *, files: Path = FILES
 ) -> int:
-    """Put cases into the outboxes of their senders. stubs: stub name -> URL; files: the folder the cases'
-    files lie in.
+    """Put cases into the outboxes of their senders. urls: member -> URL of its stub; files: the folder the
+    cases' files lie in. Safe to repeat: the same case twice is one case.
 
-    Safe to repeat: the same case twice is one case. Returns how many new messages that made; raises
-    aiohttp.ClientError.
+    Returns how many new messages that made; raises aiohttp.ClientError, KeyError for a file that is not
+    there.
     """
     known = files_in(files)
     groups: dict[str, list[CaseFile]] = {}
@@ -41,7 +35,7 @@ async def submit(
     for member, group in groups.items():
         for start in range(0, len(group), CASES_PER_CALL_MAX):
             document = _document(member, group[start : start + CASES_PER_CALL_MAX], known)
-            url = stubs[stub_of(member)] + "/control/submit"
+            url = urls[member] + "/control/submit"
             async with session.post(url, data=msgspec.json.encode(document)) as response:
                 answer = msgspec.json.decode(await response.read())
                 if response.status != 200:
@@ -69,7 +63,7 @@ async def wait_idle(
     quiet_since = loop.time()
     while loop.time() < deadline:
         state = await idle(stubs, session)
-        if any(number for counts in state.values() for number in counts.values()):
+        if any(counts["pending"] for counts in state.values()):
             quiet_since = loop.time()
         elif loop.time() - quiet_since >= quiet_ms / 1000:
             return True

@@ -6,9 +6,10 @@ import base64
 import binascii
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 from aiohttp import web
 
@@ -54,14 +55,10 @@ class RestServer:
         wake: Callable[[], None],
         *,
         stats: dict[str, int] | None = None,
+        pending: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
-        self._settings, self._storage, self._take, self._submit, self._wake = (
-            settings,
-            storage,
-            take,
-            submit,
-            wake,
-        )
+        self._settings, self._storage, self._wake = settings, storage, wake
+        self._take, self._submit, self._pending = take, submit, pending
         self._verifier = Verifier()
         self.stats = {"unsigned": 0, "queries": 0} if stats is None else stats
 
@@ -172,7 +169,13 @@ class RestServer:
         )
 
     async def _idle(self, _request: web.Request) -> web.Response:
-        return answer(200, {"unsent": self._storage.counts()["unsent"], "pending": 0})
+        unsent = self._storage.counts()["unsent"]
+        try:
+            further = 0 if self._pending is None else await self._pending()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("待办数未知 / cannot tell what is pending: %r", error)
+            further = 1
+        return answer(200, {"unsent": unsent, "pending": unsent + further})
 
     async def _control_submit(self, request: web.Request) -> web.Response:
         assert self._submit is not None

@@ -78,6 +78,18 @@ class Storage:
             raise
         self._db.execute("COMMIT")
 
+    def define(self, schema: str) -> None:
+        """Tables of one member's own."""
+        self._db.executescript(schema)
+
+    def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a member's own tables."""
+        return self._db.execute(sql, values).fetchall()
+
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> None:
+        """A change to a member's own tables, part of the open transaction if there is one."""
+        self._db.execute(sql, values)
+
     # --- the book of taken dispatches
 
     def holds(self, dispatch_id: str) -> bool:
