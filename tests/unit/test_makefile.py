@@ -1,4 +1,5 @@
-"""What `make` hands on to the hub: options only when asked for, in any path, and a clear word without a Python."""
+"""What `make` hands on to the hub: options only when asked for, in any path, and a clear word without a
+Python."""
 
 import shutil
 import subprocess
