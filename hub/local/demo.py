@@ -22,6 +22,8 @@ from hub.supervisor import orderly_termination
 _QUIET_S_MAX: Final = 90.0
 _LOOK_S: Final = 1.0
 _BATCH: Final = 200
+# A case has about 16 effects at its members: one role dies at a third of them, the other at half.
+_KILL_AT: Final = {"router": 5, "delivery": 8}
 
 
 def run(cases: int, kill: bool, keep: bool, base: Path) -> int:
@@ -96,19 +98,18 @@ class _Demo:
             part = cases[start : start + _BATCH]
             await submit(http, part, urls)
             self._submitted += len(part)
-            if self._kill and self._submitted >= len(cases) // 2 and not self._killed:
-                await self._kill_two()
-        if self._kill and not self._killed:
-            await self._kill_two()
 
-    async def _kill_two(self) -> None:
-        """SIGKILL a router and a delivery process while they work; the supervisor starts successors."""
+    def _kill_half_way(self, effects: int) -> None:
+        """SIGKILL the router, then the delivery process, while they work; the supervisor starts
+        successors."""
         assert self._hub.supervisor is not None
-        for role in ("router", "delivery"):
-            pid = self._hub.supervisor.kill(role, signal.SIGKILL)
-            self._killed.append(role)
-            self._console.print(f"[red]SIGKILL[/red] {role} (pid {pid})")
-            await asyncio.sleep(1.0)
+        for role, per_case in _KILL_AT.items():
+            if role not in self._killed and self._submitted and effects >= per_case * self._submitted:
+                pid = self._hub.supervisor.kill(role, signal.SIGKILL)
+                self._killed.append(role)
+                self._console.print(
+                    f"[red]SIGKILL[/red] {role} (pid {pid}), {effects} 次送达后 / after {effects} effects"
+                )
 
     async def _watch(self, http: aiohttp.ClientSession, submitting: "asyncio.Task[None]") -> Report:
         """Until every member is quiet and nothing is in flight, or nothing moved for a long time."""
@@ -120,6 +121,8 @@ class _Demo:
                 stats = {stub: await _get(http, f"{self._hub.urls[stub]}/stats") for stub in STUBS}
                 idle = [await _get(http, f"{self._hub.urls[stub]}/control/idle") for stub in STUBS]
                 live.update(self._progress(stats, idle))
+                if self._kill:
+                    self._kill_half_way(sum(int(answer.get("effects", 0)) for answer in stats.values()))
                 now = repr((stats, idle, self._submitted))
                 if now != before:
                     moved_at, before = time.monotonic(), now
