@@ -18,7 +18,7 @@ import msgspec
 import yaml
 
 from examples import materials, parties
-from stubs.cases import CaseFile
+from stubs.cases import CREDIT_CHANGES, CaseFile
 from stubs.credit import Grade, load_grades
 from stubs.department import OFFICES
 from stubs.model import SHANGHAI
@@ -55,6 +55,7 @@ SHARES: Final = {
 _ALSO: Final = {
     "credit_slow": 2,
     "credit_silent": 1,
+    "credit_black": 2,
     "nation_reject": 2,
     "credit_refused": 4,
     "credit_review_allow": 4,
@@ -138,7 +139,44 @@ def committed(seed: int = SEED) -> list[CaseFile]:
         for _ in range(copies):
             number += 1
             result.append(maker.case(way, number, random.Random(f"{seed}/{number}")))
-    return result
+    return [*result, *credit_changes()]
+
+
+def credit_changes() -> list[CaseFile]:
+    """What the credit library says by itself: the standing of every party it lists, then one repair (R22)."""
+    grades = list(load_grades().values())
+    repaired = msgspec.structs.replace(
+        grades[0], grade="blue", serious_dishonesty=False, banned_industries=()
+    )
+    changes = []
+    for number, grade in enumerate([*grades, repaired], 1):
+        day = (
+            FIRST_DAY + timedelta(hours=number) if number <= len(grades) else FIRST_DAY + timedelta(days=DAYS)
+        )
+        changes.append(_credit_change(number, grade, day, repaired=number > len(grades)))
+    return changes
+
+
+def _credit_change(number: int, grade: Grade, moment: datetime, *, repaired: bool) -> CaseFile:
+    reference = f"XYBG2026{number:05d}"
+    body: dict[str, Any] = {
+        "subjectIdType": "001",
+        "subjectIdNo": grade.id_no,
+        "name": grade.name,
+        "grade": grade.grade,
+        "seriousDishonesty": grade.serious_dishonesty,
+        "bannedIndustries": list(grade.banned_industries),
+        "validFrom": moment.isoformat(timespec="seconds"),
+    }
+    if repaired:
+        body["repairedAt"] = moment.isoformat(timespec="seconds")
+    message = {
+        "type": "credit.changed",
+        "sourceRef": reference,
+        "occurredAt": moment.isoformat(timespec="seconds"),
+        "body": body,
+    }
+    return CaseFile(path=CREDIT_CHANGES, member="credit", case_ref=reference, message=message)
 
 
 class _Maker:
@@ -241,7 +279,7 @@ def _suits(item: Item, way: str) -> bool:
             return item.credit and item.decision_standard and item.industry in ("F52", "L7263")
         case "credit_review_allow" | "credit_review_deny":
             return item.credit and not item.decision_standard
-        case "credit_slow" | "credit_silent":
+        case "credit_slow" | "credit_silent" | "credit_black":
             return item.credit
         case "nation_reject":
             return item.nation
@@ -258,7 +296,7 @@ def _opener(way: str, owner: str, source: random.Random) -> str:
         return owner
     if way.startswith("cross_region"):
         return next(window for window in _WINDOWS.values() if window != local)
-    if way in ("withdrawn", "unknown_item", "credit_slow", "credit_silent"):
+    if way in ("withdrawn", "unknown_item", "credit_slow", "credit_silent", "credit_black"):
         return "platform"
     return local if source.randrange(100) < AT_WINDOW_OF_HUNDRED else "platform"
 
@@ -268,6 +306,8 @@ def _listed(way: str, item: Item, grades: dict[str, Grade]) -> Grade | None:
     for grade in grades.values():
         banned = item.industry in grade.banned_industries
         if way.startswith(("credit_refused", "credit_review")) and banned:
+            return grade
+        if way == "credit_black" and grade.grade == "black" and not grade.banned_industries:
             return grade
         if (way, grade.silence) in (("credit_slow", "once"), ("credit_silent", "always")):
             return grade
@@ -293,8 +333,10 @@ def _form(way: str, owner: str, item: Item, source: random.Random) -> dict[str, 
 
 
 def write(directory: Path, made: list[CaseFile]) -> Counter[tuple[str, str]]:
-    """One JSON file a member and way; one XML file a case of the member that speaks SP*. Returns how many of
-    each."""
+    """One JSON file a member and way; one XML file a case of the member that speaks SP*. What an earlier run
+    wrote there goes. Returns how many of each."""
+    for stale in (*directory.glob("*/*.json"), *directory.glob("*/*/*.xml")):
+        stale.unlink()
     groups: dict[tuple[str, str], list[CaseFile]] = {}
     for case in made:
         groups.setdefault((case.member, case.path), []).append(case)

@@ -20,9 +20,9 @@ FOR_DEPT_B = [
     case
     for case in cases.load(EXAMPLES / "cases")
     if case.message is not None
+    and case.path in ("plain", "suspended", "corrected", "not_accepted", "not_permitted")
     and department.form_answers(case.message["body"]["form"])["departmentCode"]
     == department.OFFICES["dept-b"].org_code
-    and case.path in ("plain", "suspended", "corrected", "not_accepted", "not_permitted")
 ]
 CASE_NO = "460123456789ABCDEFG"
 
