@@ -94,6 +94,15 @@ async def test_r19_the_reply_table(status: int, body: bytes, kind: ReplyKind) ->
         assert (await deliver(url))[0] is kind
 
 
+async def test_a_redirect_is_not_followed() -> None:
+    """A call would otherwise reach a server that is not this member, signed for it."""
+    async with serving(answering(200, said(status="done"))) as (elsewhere, there):
+        reason = f"Moved\r\nLocation: {there}/hub/dispatches"
+        async with serving(answering(307, b"", reason)) as (_, url):
+            assert (await deliver(url))[0] is ReplyKind.UNKNOWN
+        assert elsewhere.connections == 0
+
+
 async def test_a_refusal_keeps_the_members_code_and_words() -> None:
     async with serving(answering(422, said(status="refused", code="R77", detail="材料不符"))) as (_, url):
         _, code, detail = await deliver(url)

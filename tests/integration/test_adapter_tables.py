@@ -17,6 +17,7 @@ from adapters.tables.rejects import read_rejects, untraced_rejects
 from schemas import contracts, samples
 from schemas.codec import decode, encode
 from schemas.validate import check
+from signing.digest import sm3_hex
 
 CASE_NO = "46ABCDEFGH01234567X"
 
@@ -25,7 +26,7 @@ def dispatch(type_: str, number: int = 1, case_no: str = CASE_NO, **changes: Any
     contract = contracts.load().by_type(type_)
     _, body = decode(encode(contract, check(contract, samples.body(type_))))
     return Dispatch(
-        id=f"{type_[5:13]:x<28}{number:04}".replace("_", "x"),
+        id=sm3_hex(f"{type_} {number}".encode())[:32],
         message_id=f"{number:032}",
         member="nation",
         kind=type_,

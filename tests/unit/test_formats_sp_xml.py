@@ -80,10 +80,18 @@ def test_r01_the_same_step_sent_again_in_another_layout_is_the_same_message() ->
     assert one.source_ref == other.source_ref
 
 
-def test_r01_a_special_procedure_is_known_by_its_number() -> None:
-    record = "<SPTEBIEJIEGUO><XH>{}</XH><TBCXJSRQ>2026-03-09</TBCXJSRQ><TBCXJG>结束</TBCXJG></SPTEBIEJIEGUO>"
+@pytest.mark.parametrize("tag", ["SPTEBIESHENQING", "SPTEBIEJIEGUO"])
+def test_r01_a_special_procedure_is_known_by_its_number(tag: str) -> None:
+    record = f"<{tag}><XH>{{}}</XH><TBCXKSRQ>2026-03-08</TBCXKSRQ><TBCXJSRQ>2026-03-09</TBCXJSRQ></{tag}>"
     first, second = read(doc(record.format(1), record.format(2)))
     assert [m.source_ref for m in (first, second)] == [f"{CASE_NO}/1", f"{CASE_NO}/2"]
+
+
+def test_r01_a_second_receipt_of_corrected_material_is_a_message_of_its_own() -> None:
+    record = "<SPBUZHENGSHOULI><BZSLBLRXM>{}</BZSLBLRXM><BZSJ>2026-03-0{} 09:00:00</BZSJ></SPBUZHENGSHOULI>"
+    sent = read(doc(record.format("李", 3), record.format("李", 4), record.format("王", 3)))
+    assert len({message.source_ref for message in sent}) == 3
+    assert sent[0].source_ref.startswith(f"{CASE_NO}/2026-03-03 09:00:00/")
 
 
 def test_r01_a_second_correction_is_a_message_of_its_own() -> None:
@@ -280,36 +288,43 @@ def test_records_of_one_kind_may_be_listed_inside_one_element() -> None:
 # Hostile and broken documents
 
 BOMB = '<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
-HOSTILE = {
-    "entity bomb": doc(step()).replace(b"?>", b"?>" + BOMB.encode(), 1),
-    "external entity": doc(step("&x;")).replace(
-        b"?>", b'?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>', 1
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "entity bomb": (doc(step()).replace(b"?>", b"?>" + BOMB.encode(), 1), "no DTD"),
+    "external entity": (
+        doc(step("&x;")).replace(b"?>", b'?><!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]>', 1),
+        "no DTD",
     ),
-    "undeclared entity": doc(step("&x;")),
-    "many elements": doc("<A/>" * 60_000),
-    "deep": doc("<A>" * 100 + "</A>" * 100),
-    "not well-formed": doc("<SPBANJIE>"),
-    "another root": b"<ROOT/>",
-    "no record": doc(""),
-    "unknown record": doc("<SPNIMINGZHE><A>1</A></SPNIMINGZHE>"),
-    "utf-16 label": doc(step(), label="utf-8").replace(b"utf-8", b"utf-16"),
-    "no serial": doc(step(), serial=""),
-    "a field twice with other content": doc(step().replace("<SPYJ>", "<SPYJ>否</SPYJ><SPYJ>")),
-    "not a date": doc(step(when="2026-13-45")),
-    "no time": doc(step(when="")),
-    "version 0": doc(step(), head="<VERSION>0</VERSION>"),
-    "too long": doc(step("长" * 2_200_000)),
-    "file inside": own_counter().replace(b"<SEQ>1</SEQ>", b"<ATTACH_BODY>AAAA</ATTACH_BODY>"),
+    "undeclared entity": (doc(step("&x;")), "well-formed XML"),
+    "many elements": (doc("<A/>" * 60_000), "at most 20000 elements"),
+    "deep": (doc("<A>" * 100 + "</A>" * 100), "depth at most 24"),
+    "not well-formed": (doc("<SPBANJIE>"), "well-formed XML"),
+    "another root": (b"<ROOT/>", "APPROVEDATAINFO"),
+    "no record": (doc(""), "at least one record"),
+    "unknown record": (doc("<SPNIMINGZHE><A>1</A></SPNIMINGZHE>"), "known record"),
+    "utf-16 label": (doc(step(), label="utf-8").replace(b"utf-8", b"utf-16"), "known charset"),
+    "no serial": (doc(step(), serial=""), "required"),
+    "a field twice with other content": (
+        doc(step().replace("<SPYJ>", "<SPYJ>否</SPYJ><SPYJ>")),
+        "given once",
+    ),
+    "not a date": (doc(step(when="2026-13-45")), "YYYY-MM-DD hh:mm:ss"),
+    "no key": (doc(step(when="")), "required"),
+    "no time": (doc("<SPBANJIE><BJJGDM>6</BJJGDM></SPBANJIE>"), "business time"),
+    "version 0": (doc(step(), head="<VERSION>0</VERSION>"), "1..999999"),
+    "too long": (doc(step("长" * 2_200_000)), "at most 4194304"),
+    "too many records": (doc(step() * 501), "at most 500 records"),
+    "file inside": (own_counter().replace(b"<SEQ>1</SEQ>", b"<ATTACH_BODY>AA</ATTACH_BODY>"), "files apart"),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_or_broken_document_is_refused_in_both_languages(name: str) -> None:
+    document, rule = HOSTILE[name]
     with pytest.raises(FormatError) as refusal:
-        read(HOSTILE[name])
+        read(document)
+    assert refusal.value.rule == rule
     assert refusal.value.zh
     assert refusal.value.en
-    assert refusal.value.rule
 
 
 def test_a_reply_says_status_and_words_and_reads_back() -> None:
