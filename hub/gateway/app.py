@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Sen
 
 from hub import directory
 from hub.config import Settings, SettingsError
-from hub.gateway import files, health, hub_door, registry, rest, server, sp_door, status
+from hub.gateway import docs_page, files, health, hub_door, registry, rest, server, sp_door, status
 from hub.gateway.callers import Callers, caller_of
 from hub.gateway.errors import Rejected
 from hub.gateway.intake import Intake
@@ -28,7 +28,7 @@ from hub.gateway.metrics import Metrics
 from hub.gateway.producer import PatientProducer
 from hub.gateway.records import Records
 from hub.gateway.store import FileStore
-from hub.gateway.wire import JSON, rejection
+from hub.gateway.wire import rejection, send_json
 from signing.digest import hmac_sm3
 
 log = structlog.get_logger()
@@ -82,6 +82,7 @@ def _handlers(context: Context) -> Iterable[ControllerRouterHandler]:
     store = files.Files(context.callers, context.store, context.records, settings.file_bytes_max)
     yield from files.routes(context.callers, store)
     yield from registry.routes()
+    yield from docs_page.routes(url=settings.gateway_url)
     yield from health.routes(context.producer, context.metrics)
 
 
@@ -176,19 +177,7 @@ async def _send_busy(send: Send) -> None:
         f"同时处理的请求已达 {REQUESTS_IN_FLIGHT_MAX} 个，请稍后原样重发",
         f"{REQUESTS_IN_FLIGHT_MAX} requests are under way, send the same again later",
     )
-    body = busy.body()
-    await send(
-        {
-            "type": "http.response.start",
-            "status": 503,
-            "headers": [
-                (b"content-type", JSON.encode()),
-                (b"content-length", b"%d" % len(body)),
-                (b"retry-after", b"1"),
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await send_json(send, 503, busy.body(), ((b"retry-after", b"1"),))
 
 
 def _on_rejected(_: Request[Any, Any, Any], error: Rejected) -> Response[bytes]:

@@ -42,9 +42,9 @@ class Files:
         """Store one file. The signature covers the body, so it is checked when all of it has arrived: until
         then
         nothing is visible under its digest. Raises Rejected."""
-        headers = headers_of(request)
-        self._callers.claimed(headers, address_of(request))
-        if announced_bytes(request) > self._file_bytes_max:
+        headers = headers_of(request.scope)
+        self._callers.claimed(headers, address_of(request.scope))
+        if announced_bytes(request.scope) > self._file_bytes_max:
             raise too_large("文件", "the file", self._file_bytes_max)
         if self._uploads >= UPLOADS_MAX or self._store.free_bytes() < 2 * self._file_bytes_max:
             raise Rejected(
@@ -90,7 +90,9 @@ class Files:
         """Hash, verify, keep; in a thread, because 64 MiB take a while."""
         content = incoming.content()
         with self._verifying:
-            caller = self._callers.signed_file(headers, path_and_query(request), content, address_of(request))
+            caller = self._callers.signed_file(
+                headers, path_and_query(request.scope), content, address_of(request.scope)
+            )
         sm3 = digest_of(content)
         incoming.keep(sm3, caller.id)
         return sm3
@@ -120,7 +122,9 @@ def routes(callers: Callers, files: Files) -> list[ControllerRouterHandler]:
 
     @get("/v1/files/{sm3:str}")
     async def download(request: Request[Any, Any, Any], sm3: FromPath[str]) -> Stream:
-        caller = callers.signed(headers_of(request), "GET", path_and_query(request), b"", address_of(request))
+        caller = callers.signed(
+            headers_of(request.scope), "GET", path_and_query(request.scope), b"", address_of(request.scope)
+        )
         path = await files.readable(caller, sm3)
         return Stream(
             _chunks(path),

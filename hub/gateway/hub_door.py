@@ -74,7 +74,7 @@ def routes(
 
 def _authenticated(callers: Callers, request: AnyRequest, call: Call, body: bytes, address: str) -> Caller:
     """The member behind a call. Given both proofs, both must hold and name one member."""
-    headers = headers_of(request)
+    headers = headers_of(request.scope)
     if claimed_member(headers) is None:
         if call.security is None:
             raise Rejected(
@@ -85,7 +85,7 @@ def _authenticated(callers: Callers, request: AnyRequest, call: Call, body: byte
                 server_time_ms=int(time.time() * 1000),
             )
         return callers.username(call.security, body, address)
-    caller = callers.signed(headers, "POST", path_and_query(request), body, address)
+    caller = callers.signed(headers, "POST", path_and_query(request.scope), body, address)
     if call.security is not None and call.security.username != caller.id:
         raise Rejected(
             403,

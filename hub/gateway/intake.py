@@ -27,6 +27,7 @@ from signing.pseudonym import pseudonym
 TOPIC: Final = "case.inbound"
 RETRY_AFTER_S: Final = 5
 SUBMISSIONS_MAX: Final = 100
+HEADER_BYTES_MAX: Final = 16_384
 VERSION_MAX: Final = 999_999
 REFERENCE_CHARS_MAX: Final = 200
 # Longer than the others: SP* keys are made of several parts, one of them a digest (R1).
@@ -211,6 +212,9 @@ class Intake:
         return pseudonym(f"{id_type}:{id_no}", self._pseudonym_key)
 
     def _check_size(self, message: Message) -> None:
+        # Only a large value makes it worth adding the headers up: they are bounded by HEADER_BYTES_MAX.
+        if len(message.value) + HEADER_BYTES_MAX <= self._record_bytes_max:
+            return
         headers = sum(len(name) + len(value) for name, value in to_headers(message))
         if len(message.value) + len(message.subject) + headers > self._record_bytes_max:
             raise too_large("消息", "the message", self._record_bytes_max)

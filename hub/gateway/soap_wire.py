@@ -26,7 +26,7 @@ async def read_call(
     request: AnyRequest, endpoint: soap.SoapServer, bytes_max: int, inline_bytes_max: int
 ) -> tuple[soap.Call, bytes, str]:
     """(call, body bytes, caller's address). Raises Rejected 400, 408, 413 or 415."""
-    headers = headers_of(request)
+    headers = headers_of(request.scope)
     media = headers.get("content-type", "")
     kind = media.partition(";")[0].strip().lower()
     if kind not in ("text/xml", "application/soap+xml", "application/xml"):
@@ -38,7 +38,7 @@ async def read_call(
         )
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Rejected(415, "media_type", "不接受压缩的正文", "a compressed body is not accepted")
-    body = await read_body(request, bytes_max)
+    body = await read_body(request.scope, request.receive, bytes_max)
     found = _CHARSET.search(media)
     charset = found[1] if found else ""
     try:
@@ -50,7 +50,7 @@ async def read_call(
             call = endpoint.parse_call(body, charset=charset, body_bytes_max=bytes_max)
     except FormatError as error:
         raise Rejected(400, "malformed", error.zh, error.en, violations=(error,)) from error
-    return call, body, address_of(request)
+    return call, body, address_of(request.scope)
 
 
 def answer(envelope: bytes, *, soap12: bool) -> Response[bytes]:
@@ -82,8 +82,14 @@ def faulty(error: Rejected, *, soap12: bool = False) -> Response[bytes]:
     return Response(body, status_code=status, media_type=_SOAP_12 if soap12 else _SOAP_11, headers=headers)
 
 
+def base_url(request: AnyRequest, url: str) -> str:
+    """The gateway's address: `url`, or the one under which the caller reached us."""
+    host = headers_of(request.scope).get("host", "")
+    return url or (f"http://{host}" if _HOST.fullmatch(host) else ADDRESS)
+
+
 def wsdl_reply(text: str, request: AnyRequest, url: str, path: str) -> Response[bytes]:
-    """The WSDL with the address under which the caller reached us (or `url`)."""
-    host = headers_of(request).get("host", "")
-    base = url or (f"http://{host}" if _HOST.fullmatch(host) else ADDRESS)
-    return Response(text.replace(ADDRESS, escape(base + path)).encode(), media_type=_SOAP_11)
+    """The WSDL with the gateway's address in it."""
+    return Response(
+        text.replace(ADDRESS, escape(base_url(request, url) + path)).encode(), media_type=_SOAP_11
+    )

@@ -76,12 +76,16 @@ def routes(callers: Callers, status: Status) -> list[ControllerRouterHandler]:
 
     @get("/v1/messages/{message_id:str}")
     async def message(request: Request[Any, Any, Any], message_id: FromPath[str]) -> Response[bytes]:
-        caller = callers.signed(headers_of(request), "GET", path_and_query(request), b"", address_of(request))
+        caller = callers.signed(
+            headers_of(request.scope), "GET", path_and_query(request.scope), b"", address_of(request.scope)
+        )
         return reply(await status.message(caller, message_id))
 
     @get("/v1/cases/{case_no:str}")
     async def case(request: Request[Any, Any, Any], case_no: FromPath[str]) -> Response[bytes]:
-        caller = callers.signed(headers_of(request), "GET", path_and_query(request), b"", address_of(request))
+        caller = callers.signed(
+            headers_of(request.scope), "GET", path_and_query(request.scope), b"", address_of(request.scope)
+        )
         return reply(await status.case(caller, case_no))
 
     return [message, case]

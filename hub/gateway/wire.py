@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Request
 from litestar.response import Response
+from litestar.types import HTTPScope, Receive, Scope, Send
 
 from hub.gateway.errors import Rejected, too_large
 
@@ -14,13 +15,14 @@ JSON: Final = "application/json; charset=utf-8"
 BODY_READ_MS_MAX: Final = 15_000
 
 AnyRequest = Request[Any, Any, Any]
+AnyScope = Scope | HTTPScope
 
 
-def headers_of(request: AnyRequest) -> dict[str, str]:
+def headers_of(scope: AnyScope) -> dict[str, str]:
     """Headers by lower-case name. A header that authenticates and is given twice would be read differently
     by two readers: refused."""
     headers: dict[str, str] = {}
-    for name, value in request.scope["headers"]:
+    for name, value in scope["headers"]:
         text = name.decode("latin-1")
         if text in headers and text.startswith(("x-hub-", "content-")):
             raise Rejected(400, "header_twice", f"请求头 {text} 出现两次", f"header {text} appears twice")
@@ -28,41 +30,40 @@ def headers_of(request: AnyRequest) -> dict[str, str]:
     return headers
 
 
-def path_and_query(request: AnyRequest) -> str:
+def path_and_query(scope: AnyScope) -> str:
     """The request line's target exactly as it travelled: what the caller signed."""
-    scope = request.scope
     path: bytes = scope["raw_path"]
     query: bytes = scope["query_string"]
     return (path + b"?" + query if query else path).decode("ascii", "replace")
 
 
-def address_of(request: AnyRequest) -> str:
+def address_of(scope: AnyScope) -> str:
     """The peer's address; behind a reverse proxy, the proxy's (address lists are then the proxy's affair)."""
-    client = request.scope["client"]
+    client = scope["client"]
     return client[0] if client else ""
 
 
-def announced_bytes(request: AnyRequest) -> int:
+def announced_bytes(scope: AnyScope) -> int:
     """Content-Length, 0 without one."""
-    for name, value in request.scope["headers"]:
+    for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             return int(value)
     return 0
 
 
 async def read_body(
-    request: AnyRequest, bytes_max: int, *, what_zh: str = "正文", what_en: str = "the body"
+    scope: AnyScope, receive: Receive, bytes_max: int, *, what_zh: str = "正文", what_en: str = "the body"
 ) -> bytes:
     """The whole body within its bounds. Raises Rejected 413, or 408 when it does not arrive in
     BODY_READ_MS_MAX."""
-    if announced_bytes(request) > bytes_max:
+    if announced_bytes(scope) > bytes_max:
         raise too_large(what_zh, what_en, bytes_max)
     chunks: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(BODY_READ_MS_MAX / 1000):
             while True:
-                event: Any = await request.receive()
+                event: Any = await receive()
                 if event["type"] == "http.disconnect":
                     raise Rejected(
                         400,
@@ -95,3 +96,21 @@ def rejection(error: Rejected) -> Response[bytes]:
     """The JSON form of a refusal."""
     headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None
     return Response(error.body(), status_code=error.status, media_type=JSON, headers=headers)
+
+
+async def send_json(
+    send: Send, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
+) -> None:
+    """A JSON answer written straight to the server: for the busiest door and for what is answered before any
+    route."""
+    start: Any = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [
+            (b"content-type", JSON.encode()),
+            (b"content-length", b"%d" % len(body)),
+            *headers,
+        ],
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": body, "more_body": False})

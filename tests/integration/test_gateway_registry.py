@@ -60,3 +60,18 @@ async def test_the_read_side_answers_as_a_registry_does(tmp_path: Path) -> None:
         assert (await gateway.call_raw("/schemas/ids/99999"))["error_code"] == 40403
         assert (await gateway.call_raw("/subjects/nothing/versions"))["error_code"] == 40401
         assert (await gateway.call_raw("/subjects/case.submitted/versions/99"))["error_code"] == 40402
+
+
+async def test_the_contract_is_one_page_without_scripts_and_one_openapi_document(tmp_path: Path) -> None:
+    settings = settings_for("127.0.0.1:1", "", tmp_path)
+    async with running_gateway(settings, create_topic=False) as gateway:
+        _, page, headers = await gateway.call("GET", "/docs")
+        _, described, _ = await gateway.call("GET", "/openapi.json")
+    assert "<script" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    for contract in contracts.load():
+        assert (f'id="{contract.name}"' in page) == (contract.origin == "member")
+    assert described["servers"] == [{"url": gateway.url}]
+    assert set(described["paths"]) >= {"/v1/messages", "/v1/messages/{messageId}", "/v1/files"}
