@@ -63,6 +63,7 @@ _ALSO: Final = {
     "unknown_item": 3,
     "corrected_twice": 3,
     "own_counter": 12,
+    "dispatch_refused": 2,
 }
 _WINDOWS: Final = {"dept-a": "window-haikou", "dept-b": "window-sanya"}
 _DISTRICTS: Final = {
@@ -296,7 +297,14 @@ def _opener(way: str, owner: str, source: random.Random) -> str:
         return owner
     if way.startswith("cross_region"):
         return next(window for window in _WINDOWS.values() if window != local)
-    if way in ("withdrawn", "unknown_item", "credit_slow", "credit_silent", "credit_black"):
+    if way in (
+        "withdrawn",
+        "unknown_item",
+        "credit_slow",
+        "credit_silent",
+        "credit_black",
+        "dispatch_refused",
+    ):
         return "platform"
     return local if source.randrange(100) < AT_WINDOW_OF_HUNDRED else "platform"
 

@@ -29,6 +29,7 @@ ENDS: Final[dict[str, tuple[str, bool, bool]]] = {
     "credit_refused": ("", True, False),
     "withdrawn": ("withdrawn", False, False),
     "not_accepted": ("not_accepted", False, False),
+    "dispatch_refused": ("submitted", False, False),
     "unknown_item": ("", False, True),
 }
 

@@ -129,6 +129,13 @@ def react(office: Office, event: Event, memory: CaseMemory | None) -> Reaction:
             return Reaction(memory)
 
 
+def refusal_of(event: Event) -> str:
+    """Why this department does not take a dispatch at all; empty when it does."""
+    if event.kind == "case.submitted" and scenario_of(event.body.get("form")) == "dispatch_refused":
+        return "申请事项不属于本部门办理范围"
+    return ""
+
+
 def own_case(office: Office, opening: Planned) -> tuple[Planned, ...]:
     """Every step of a case begun at the department's own counter (R3), in order, under its own reference."""
     event = Event(

@@ -98,6 +98,8 @@ class ApproveService:
             event = sp_xml.read_dispatch(text)
         except sp_xml.Unreadable as error:
             raise Failed(f"报文格式错误：{error}") from error
+        if reason := department.refusal_of(event):
+            raise Failed(reason)
         with self._storage.transaction():
             repeated = self._storage.absorb(event.dispatch_id)
             if not repeated:

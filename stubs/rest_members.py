@@ -35,6 +35,8 @@ class RestMember:
             return  # read and filed: nothing follows
         memory = self._storage.recall(event.case_no)
         if self._office is not None:
+            if reason := department.refusal_of(event):
+                raise Refused("not_ours", f"{reason} / not for this department")
             reaction = department.react(self._office, event, memory)
         else:
             reaction = intake.react(member, event, memory)

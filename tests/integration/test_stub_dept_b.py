@@ -130,3 +130,13 @@ async def test_r03_own_cases_survive_sigkill_and_arrive_in_order_as_gbk(tmp_path
             assert read[-1].type == "case.delivered"
         registered = {text for name, text in desk.documents if name == "receiveApplyRegisterSsdj"}
         assert {case.document.decode("gbk").strip() for case in OWN} == {text.strip() for text in registered}
+
+
+async def test_r10_it_refuses_what_is_not_its_own_and_keeps_nothing(tmp_path: Path) -> None:
+    body = next(case.message for case in CASES if case.path == "dispatch_refused" and case.message)["body"]
+    async with running("dept-b", tmp_path, NOWHERE) as stub:
+        port = AsmxPort(asmx_config(stub.url))
+        reply = await port.deliver(dispatch("dept-b", "case.submitted", body, case_no=CASE_NO), always)
+        await port.close()
+        assert reply.kind is ReplyKind.REFUSED
+        assert (await stub.get("/book"))["entries"] == []

@@ -288,3 +288,15 @@ def _all_files() -> list[dict[str, str]]:
         {"sm3": sm3, "mediaType": "application/pdf", "content": _base64(path.read_bytes())}
         for sm3, path in materials.files_by_digest().items()
     ]
+
+
+async def test_r10_a_department_refuses_what_is_not_its_own_and_keeps_nothing(tmp_path: Path) -> None:
+    async with open_desk() as (desk, url), running("dept-a", tmp_path, url) as stub:
+        port = RestPort(rest_config("dept-a", stub.url))
+        one = dispatch("dept-a", "case.submitted", example("dispatch_refused")["body"], case_no=CASE_NO)
+        for _ in range(2):
+            reply = await port.deliver(one, always)
+            assert (reply.kind, reply.code) == (ReplyKind.REFUSED, "not_ours")
+        await port.close()
+        assert (await stub.get("/book"))["entries"] == []
+        assert desk.received == []

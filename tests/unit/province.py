@@ -23,6 +23,7 @@ from schemas import codec, contracts, validate
 from stubs import cases
 from stubs import sp_xml as department_b_xml
 from stubs.credit import grade_of, load_grades
+from stubs.department import refusal_of
 from stubs.dept_b import ApproveService
 from stubs.model import Planned
 from stubs.nation import REFUSED_WORDS
@@ -149,6 +150,8 @@ class Province:
             self._credit(dispatch)
         elif member == "nation":
             self._nation(dispatch)
+        elif refusal_of(read_event(canonical_json.encode(dispatch))) and member.startswith("dept-"):
+            self._refused(dispatch)
         elif member == "dept-b":
             event = department_b_xml.read_dispatch(sp_xml.write(dispatch))
             self.department_b._take(event)
@@ -178,6 +181,22 @@ class Province:
             },
         )
         self._take(_made("credit", answer))
+
+    def _refused(self, dispatch: Dispatch) -> None:
+        """What a delivery lane tells the router when the member refuses for good."""
+        told = Submission(
+            type="dispatch.refused",
+            source_ref=dispatch.id,
+            case_no=dispatch.case_no,
+            occurred_at=canonical_json.iso_shanghai(dispatch.occurred_ms),
+            body={
+                "dispatchId": dispatch.id,
+                "messageId": dispatch.message_id,
+                "member": dispatch.member,
+                "code": "not_ours",
+            },
+        )
+        self._take(_made("hub", told))
 
     def _nation(self, dispatch: Dispatch) -> None:
         card = self.cards.get(dispatch.case_no, up_tables.Card())

@@ -90,6 +90,18 @@ def test_f11_a_second_correction_is_flagged_to_supervision(province: Province) -
     assert watched
 
 
+def test_r10_a_dispatch_refused_by_the_department_comes_back_to_the_applicants_side(
+    province: Province,
+) -> None:
+    group = [case for case in CASES if case.path == "dispatch_refused"]
+    province.submit(group)
+    province.run()
+    storage = province.storages["platform"]
+    events = [storage.event(entry["dispatchId"]) for entry in storage.entries(0)]
+    told = {event.case_no for event in events if event and event.kind == "case.refusal"}
+    assert told == {number_of(case) for case in group}
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_r08_any_order_among_the_members_gives_the_same_ends(seed: int, tmp_path: Path) -> None:
     province = Province(tmp_path, seed)
