@@ -107,6 +107,8 @@ class Intake:
             ) from error
         time_ms = occurred_ms(submission.occurred_at)
         region, item = attributes.pop("region", ""), attributes.pop("item", "")
+        if submission.version > 1:  # a correction (更正) stays legal after the end of its case (R9)
+            attributes["version"] = str(submission.version)
         subject = self._subject(caller, contract, submission, attributes)
         content = {"body": without_nulls(body), "caseNo": subject, "occurredAt": time_ms}
         message = Message(

@@ -24,7 +24,7 @@ from hub import ids
 from hub.directory.model import Directory
 from hub.routing.decide import decide, decide_timer, park, redrive
 from hub.routing.model import Disposition, Timer
-from hub.routing.state import FORMAT, TYPES, decode
+from hub.routing.state import FORMAT, TYPES, Case, decode
 from hub.routing.tables import Tables
 from schemas import codec
 
@@ -281,6 +281,15 @@ def test_the_state_begins_with_its_format_and_reads_one_with_fewer_fields() -> N
     fields = msgspec.msgpack.decode(hub.state[1:])
     older = FORMAT + msgspec.msgpack.encode(fields[:-3])
     assert decode(older).accepted
+
+
+def test_an_id_that_appears_inside_another_ids_bytes_is_not_taken_for_it() -> None:
+    case = Case()
+    case.remember("11" * 8 + "22" * 8, "33" * 32, "platform", "case.submitted")
+    inside = "22" * 8 + "33" * 8  # sixteen bytes that lie across the first id and its digest
+    assert case.find(inside) is None
+    case.remember(inside, "44" * 32, "dept-a", "case.accepted")
+    assert case.find(inside) == ("44" * 32, "dept-a", "case.accepted")
 
 
 _values = st.sampled_from(["", "0", "1", "2", "9" * 5_000, "²", "-1", "red", "black", "p" * 32, "F52", PLAIN])
