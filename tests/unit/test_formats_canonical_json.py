@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.formats import canonical_json
 from adapters.ports import Dispatch, FormatError
@@ -47,6 +49,30 @@ def test_a_good_message_is_read_with_its_defaults() -> None:
     assert (message.type, message.source_ref, message.version) == ("case.process_step", "STEP-1", 1)
     assert message.case_no == "46ABC"
     assert message.body == {"stepName": "审核", "action": "1"}
+
+
+TEXTS = st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), max_size=12)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | TEXTS | st.just('":') | st.just('x\\":'),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(TEXTS, VALUES, max_size=4), st.sampled_from([None, 1]))
+def test_what_was_written_is_read(document: dict[str, Any], indent: int | None) -> None:
+    for ascii_only in (True, False):
+        written = json.dumps(document, ensure_ascii=ascii_only, indent=indent).encode()
+        assert canonical_json.load_object(written) == document
+
+
+@given(TEXTS, VALUES, VALUES)
+def test_a_name_given_twice_is_never_overlooked(name: str, first: Any, second: Any) -> None:
+    label = json.dumps(name)
+    written = f'{{"body": {{{label}: {json.dumps(first)}, {label} : {json.dumps(second)}}}}}'.encode()
+    with pytest.raises(FormatError) as refusal:
+        canonical_json.load_object(written)
+    assert refusal.value.rule == "unique names"
 
 
 def test_a_byte_order_mark_of_an_old_system_is_accepted() -> None:
