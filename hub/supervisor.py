@@ -241,7 +241,12 @@ def orderly_termination() -> Iterator[None]:
     def unwind(number: int, _frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, unwind)}
+    # A shell starts background jobs with Ctrl-C ignored, which would leave us behind when its script is
+    # interrupted.
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored on purpose: nohup
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, unwind)
     # Taken out of the environment: our own children already die with us, by a signal they cannot miss.
     if os.environ.pop("HUB_STOP_WITH_PARENT", "") == "1":
         process.signal_at_parents_end(signal.SIGTERM)

@@ -141,3 +141,30 @@ def test_the_end_of_make_stops_what_it_started(tmp_path: Path) -> None:
     maker.kill()
     maker.wait()
     assert eventually(lambda: (tmp_path / "stopped in order").exists() and not alive(int(pid)), 5.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_ignored_by_the_starting_shell(tmp_path: Path, number: signal.Signals) -> None:
+    """A script's background job has Ctrl-C ignored and must still end with it; nohup's ignored hang-up stays
+    ignored."""
+    program = (
+        "import signal, sys; from pathlib import Path; from hub.supervisor import orderly_termination\n"
+        "with orderly_termination():\n"
+        "    Path(sys.argv[1], 'up').touch(); signal.sigtimedwait([], 20)\n"
+    )
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        job = subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)],
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+            stderr=subprocess.DEVNULL,
+        )
+    finally:
+        signal.signal(number, before)
+    assert eventually((tmp_path / "up").exists, 20.0)
+    job.send_signal(number)
+    time.sleep(0.3)
+    if number == signal.SIGHUP:
+        assert job.poll() is None
+        job.terminate()
+    assert job.wait(10) != 0
