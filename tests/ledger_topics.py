@@ -39,7 +39,7 @@ class Written:
 def submitted_body(name: str = "王小明", id_no: str = "460106199001011234") -> dict[str, Any]:
     """A normalised case.submitted body (times in ms, content in bytes)."""
     return {
-        "item": "1146000000000000064600123001000",
+        "item": "11460100MB1A21013T3460131001000",
         "itemVersion": 1,
         "itemName": "食品经营许可",
         "region": "460106",
@@ -93,7 +93,7 @@ def message(
         time_ms=1_763_778_000_000 + number * 1_000,
         value=encode(load().by_type(type_), content),
         region="460106",
-        item="1146000000000000064600123001000",
+        item="11460100MB1A21013T3460131001000",
         source_key=f"{case}/{number}",
         digest=digest,
     )
@@ -210,6 +210,7 @@ class Log:
                 await admin.create(settings.topic(topic), PARTITIONS, 1, {})
             await admin.create(settings.topic("router.changelog"), PARTITIONS, 1, compact)
             await admin.create(settings.topic("books.checkpoints"), 1, 1, compact)
+            await admin.create(settings.topic("hub.status"), 1, 1, compact)
             for member in MEMBERS:
                 await admin.create(settings.topic(f"deliver.{member}"), 1, 1, {})
                 await admin.create(settings.topic(f"delivery.{member}.changelog"), 1, 1, compact)

@@ -116,11 +116,11 @@ class Books:
     def booked(self, id_: str, member: str, effects: int) -> None:
         """A line of a member's own book. effects: how often the business effect was applied. member: who
         keeps that book."""
+        entry = self.dispatches.get(id_)
         if effects > 1:
-            self.duplicated[id_] = member
+            self.duplicated[id_] = entry.member if entry else member
         if effects < 1 or id_ in self._recent_dispatches:
             return
-        entry = self.dispatches.get(id_)
         if entry is None:
             self.booked_ahead[id_] = member
             return
@@ -165,6 +165,13 @@ class Books:
             return
         self._recent_dispatches.pop(id_, None)
         self.dispatches[id_] = OpenDispatch(member, listed=(-1, -1), sent=(-1, -1), outcome=now, booked=True)
+
+    def without_member_books(self) -> None:
+        """Go on without members' own books: what only waited for them closes."""
+        self.with_book = frozenset()
+        self.booked_ahead.clear()
+        for id_, entry in list(self.dispatches.items()):
+            self._close_dispatch(id_, entry)
 
     def _remember(self, recent: OrderedDict[str, str], id_: str, value: str) -> None:
         recent[id_] = value

@@ -79,6 +79,11 @@ class BookReader:
         await self._watermarks.stop()
 
     @property
+    def members(self) -> tuple[str, ...]:
+        """Members that have a deliver topic."""
+        return self._members
+
+    @property
     def offsets(self) -> dict[tuple[str, int], int]:
         """Next offset per (bare topic, partition): where the next run goes on."""
         return {

@@ -16,7 +16,7 @@ import structlog
 from hub.config import Settings
 from hub.errors import BrokerAway
 from hub.health import health_server
-from hub.kafka import Reader, Record, TopicPartition
+from hub.kafka import KafkaError, Reader, Record, TopicPartition
 from hub.projector import store
 from hub.projector.owners import owner_lookup
 from hub.projector.rows import TOPICS, OwnerOf, rows_of
@@ -28,6 +28,7 @@ _AWAY: Final = (
     OSError,
     TimeoutError,
     BrokerAway,
+    KafkaError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
