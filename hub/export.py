@@ -1,4 +1,5 @@
-"""`govhub schemas export`: the texts derived from the contracts, with the topics of the catalogue as channels."""
+"""`govhub schemas export`: the texts derived from the contracts, with the topics of the catalogue as
+channels."""
 
 import json
 
@@ -8,7 +9,8 @@ from topics import catalogue
 
 
 def export(what: str, address: str = "http://127.0.0.1:8080") -> str:
-    """what: openapi | wsdl | asyncapi | jsonschema. address: the gateway's, as members see it. Raises KeyError."""
+    """what: openapi | wsdl | asyncapi | jsonschema. address: the gateway's, as members see it. Raises
+    KeyError."""
     known = contracts.load()
     if what == "wsdl":
         return wsdl.render(known, address + "/soap/hub")

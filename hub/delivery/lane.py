@@ -30,7 +30,7 @@ from hub.delivery.model import (
     intent_key,
     queue_key,
 )
-from hub.delivery.records import Outbox, dispatch_of, entry_of
+from hub.delivery.records import Outbox, dispatch_of, entry_of, lapsed
 from hub.delivery.resolve import recovery_wait_ms, resolve, resolve_query
 from hub.directory.model import Guarantee, Member
 from hub.kafka import Record
@@ -40,6 +40,9 @@ log = structlog.get_logger()
 
 _POLL_RECORDS_MAX: Final = 500
 _TICK_S: Final = 0.2
+# Answers that show the member is there; two codes of MALFORMED are our own findings before any call.
+_ANSWERED: Final = frozenset({ReplyKind.DONE, ReplyKind.ALREADY_DONE, ReplyKind.REFUSED, ReplyKind.MALFORMED})
+_OURS: Final = frozenset({"undecodable", "not_expressible"})
 
 
 class _Done(msgspec.Struct):
@@ -203,9 +206,12 @@ class DeliveryLane:
                 others_succeed=others,
             )
         if isinstance(verdict, Again):
-            self._try_again(case, verdict, now)
-            return
-        self._breaker.success()
+            if not lapsed(entry, int(time.time() * 1000)):
+                self._try_again(case, verdict, now)
+                return
+            verdict = Settled(Outcome.CANCELLED, "lapsed", verdict.reason)
+        elif call.reply.kind in _ANSWERED and call.reply.code not in _OURS:
+            self._breaker.success()
         changes[queue_key(entry.subject, entry.seq)] = None
         changes[intent_key(entry.subject)] = None
         out.outcome(entry, verdict)

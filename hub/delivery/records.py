@@ -17,6 +17,7 @@ from signing.pseudonym import pseudonym
 DISPATCH_HEADER: Final = "hub_dispatch"
 KIND_HEADER: Final = "hub_kind"
 FLAGS_HEADER: Final = "hub_flags"
+UNTIL_HEADER: Final = "hub_until"
 
 
 def entry_of(record: Record) -> Entry:
@@ -27,6 +28,14 @@ def entry_of(record: Record) -> Entry:
         if name == DISPATCH_HEADER:
             return Entry(record.offset, value.decode(), record.key.decode(), headers, record.value)
     raise ValueError(f"缺少分发编号 / dispatch id missing: {record.topic}-{record.partition}@{record.offset}")
+
+
+def lapsed(entry: Entry, now_ms: int) -> bool:
+    """True when nobody waits for this dispatch any more: a credit query after the router's fallback (R22)."""
+    for name, value in entry.headers:
+        if name == UNTIL_HEADER:
+            return now_ms > int(value)
+    return False
 
 
 def dispatch_of(entry: Entry, member: str) -> Dispatch:

@@ -9,6 +9,7 @@ from hub.config import Settings
 from hub.envelope import Message
 from hub.kafka import Output
 from hub.routing.model import Decision, Disposition, OutcomeChange, TableUpdate, Verdict
+from hub.routing.refusals import CREDIT_QUERY
 from schemas import codec, contracts
 
 Place = tuple[str, int]
@@ -61,13 +62,17 @@ class RouterOutbox:
                 dispatch = ids.dispatch_id(message.id, outgoing.member)
                 dispatches.append({"id": dispatch, "member": outgoing.member, "kind": outgoing.kind})
                 extra = [("hub_dispatch", dispatch.encode()), ("hub_kind", outgoing.kind.encode())]
+                if outgoing.kind == CREDIT_QUERY:
+                    until = self._now_ms + self._settings.credit_timeout_ms
+                    extra.append(("hub_until", b"%d" % until))
                 if outgoing.flags:
                     extra.append(("hub_flags", ",".join(outgoing.flags).encode()))
                 place = (self._settings.topic("deliver." + outgoing.member), 0)
                 self._put(place, key, message.value, headers + extra)
         self._put(self._routed, key, codec.encode(self._routed_contract, self._line(verdict, dispatches)), [])
         if verdict.disposition is Disposition.ROUTED:
-            self._put(self._events, key, message.value, headers)
+            extra = [("hub_disposition", b"routed"), ("hub_stage", verdict.stage.encode())]
+            self._put(self._events, key, message.value, headers + extra)
 
     def _headers(self, message: Message) -> list[tuple[str, bytes]]:
         """The headers the message came with; made anew only for one that the hub made, changed or kept."""

@@ -133,7 +133,7 @@ def release(turn: Turn, message: Message, reason: str) -> None:
         message = msgspec.structs.replace(message, attributes={**message.attributes, "grade": case.grade})
     outgoing = destinations.of(case, message, turn.tables)
     outgoing = destinations.services(outgoing, case, turn.tables.items.get(case.item))
-    turn.verdicts.append(Verdict(message, Disposition.ROUTED, reason, outgoing))
+    turn.verdicts.append(Verdict(message, Disposition.ROUTED, reason, outgoing, stage=turn.case.stage))
 
 
 def turn_away(turn: Turn, refusal: Refusal) -> None:

@@ -71,7 +71,7 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     """One line of the message ledger: the message, what became of it and where it goes. A message that was
     held or parked before gets a
     new verdict when it is released; the last one stands. originated: made by the hub itself (refusal, credit
-    query, notice), body in message.value."""
+    query, notice), body in message.value. stage: of the case after a routed message."""
 
     message: Message
     disposition: Disposition
@@ -81,6 +81,7 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
     refusal: Refusal | None = None
     zh: str = ""
     en: str = ""
+    stage: str = ""
 
 
 class OutcomeChange(msgspec.Struct, frozen=True, array_like=True):

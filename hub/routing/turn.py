@@ -62,7 +62,8 @@ class Turn:
         self.table_updates: tuple[TableUpdate, ...] = ()
 
     def route(self, message: Message, dispatches: tuple[Outgoing, ...], reason: str = "") -> None:
-        self.verdicts.append(Verdict(message, Disposition.ROUTED, reason, dispatches))
+        stage = self.case.stage
+        self.verdicts.append(Verdict(message, Disposition.ROUTED, reason, dispatches, stage=stage))
 
     def refuse(self, message: Message, refusal: Refusal) -> None:
         self.verdicts.extend(refusals.verdicts(message, refusal, self.tables, self.now_ms))

@@ -143,7 +143,9 @@ async def delivering(settings: Settings, known: Member) -> AsyncIterator[Deliver
         await lane.close()
 
 
-async def give(settings: Settings, cases: int, steps: int) -> dict[str, list[str]]:
+async def give(
+    settings: Settings, cases: int, steps: int, *headers: tuple[str, bytes]
+) -> dict[str, list[str]]:
     """Dispatches as the router writes them: per case in order. Returns case -> dispatch ids."""
     contract = contracts.load().by_type("case.withdrawn")
     value = codec.encode(contract, validate.check(contract, samples.body("case.withdrawn")))
@@ -161,7 +163,7 @@ async def give(settings: Settings, cases: int, steps: int) -> dict[str, list[str
                     value=value,
                 )
                 dispatch = ids.dispatch_id(message.id, "town")
-                extra = [("hub_dispatch", dispatch.encode()), ("hub_kind", b"case.withdrawn")]
+                extra = [("hub_dispatch", dispatch.encode()), ("hub_kind", b"case.withdrawn"), *headers]
                 await producer.send("deliver.town", case.encode(), value, envelope.to_headers(message, extra))
                 sent[case].append(dispatch)
     return sent
@@ -372,3 +374,26 @@ async def test_successor_of_a_killed_lane_leaves_a_blind_call_in_doubt(
             lines = await settled(settings, 1)
     assert [line["outcome"] for line in lines] == ["in_doubt"]
     assert set(town.calls.values()) == {1}
+
+
+async def test_dispatch_nobody_waits_for_any_more_is_cancelled_and_holds_nothing(
+    settings: Settings, topics: None
+) -> None:
+    """R22: a credit query that the router stopped waiting for must not keep the books open at a silent
+    library."""
+    town = FakeTown()
+
+    async def silent(document: dict[str, Any], call: int) -> web.StreamResponse:
+        await asyncio.sleep(5)
+        return web.Response()
+
+    town.answer = silent
+    async with (
+        serving(town) as url,
+        delivering(settings, member(url, Guarantee.IDEMPOTENT, call_timeout_ms=200)),
+    ):
+        until = int(time.time() * 1000) + 1_000
+        await give(settings, 1, 1, ("hub_until", b"%d" % until))
+        lines = await settled(settings, 1)
+    assert [(line["outcome"], line["code"]) for line in lines] == [("cancelled", "lapsed")]
+    assert sum(town.calls.values()) > 1
