@@ -208,3 +208,19 @@ def test_every_type_of_the_contracts_that_a_member_may_send_has_a_route() -> Non
     directory = load()
     sent = {contract.name for contract in contracts.load() if contract.name.startswith(("case.", "credit."))}
     assert sent - set(directory.routes) == {"case.supervision_copy"}
+
+
+def test_the_item_that_the_documentation_adds_is_valid(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "directory.md").read_text()
+    (sample,) = re.findall(r"```yaml\nitems:\n(.*?)```", text, re.DOTALL)
+    folder = tmp_path / "data"
+    shutil.copytree(DATA, folder)
+    with (folder / "items.yaml").open("a") as file:
+        file.write(sample)
+    assert len(load(folder).items) == len(load().items) + 1
+
+
+def test_the_error_that_the_documentation_shows_is_the_one_that_comes(broken: Edit) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "directory.md").read_text()
+    error = broken("items", '{"460100": dept-a}', '{"460100": dept-z}')
+    assert str(error) in text
