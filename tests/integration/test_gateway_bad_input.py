@@ -102,12 +102,10 @@ async def test_r16_unsigned_requests_are_refused_before_their_body_is_read(gatew
 
 
 async def test_a_header_given_twice_is_refused(gateway: Gateway) -> None:
-    host, port = gateway.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
     twice = b"X-Hub-Member: platform\r\nX-Hub-Member: dept-a\r\n"
-    writer.write(b"POST /v1/messages HTTP/1.1\r\nHost: hub\r\n" + twice + b"Content-Length: 2\r\n\r\n{}")
-    answer = await asyncio.wait_for(reader.read(4_096), 10)
-    writer.close()
+    answer = await raw(
+        gateway, b"POST /v1/messages HTTP/1.1\r\nHost: hub\r\n" + twice + b"Content-Length: 2\r\n\r\n{}"
+    )
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"header_twice" in answer
 
@@ -244,3 +242,42 @@ async def test_every_refusal_is_counted_by_door_and_status(gateway: Gateway) -> 
     before = await refused()
     await gateway.submit("nobody", document())
     assert await refused() == before + 1
+
+
+async def test_a_body_that_never_ends_is_408(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.gateway.wire.BODY_READ_MS_MAX", 200)
+    headers = signature("platform", "POST", PATH, b"") | {"Content-Type": "application/json"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    answer = await raw(
+        gateway, f"POST {PATH} HTTP/1.1\r\nHost: hub\r\nContent-Length: 50\r\n{head}\r\n{{".encode()
+    )
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"slow_body" in answer
+
+
+async def test_headers_that_never_end_close_the_connection(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.gateway.server.HEADER_READ_MS_MAX", 200)
+    assert await raw(gateway, b"POST /v1/messages HTTP/1.1\r\nHost: h") == b""
+
+
+async def test_requests_over_the_bound_are_told_to_wait_but_probes_are_answered(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.gateway.app.REQUESTS_IN_FLIGHT_MAX", 0)
+    answer = await gateway.submit("platform", document())
+    error_of(answer, 503, "busy")
+    assert answer[2]["Retry-After"] == "1"
+    assert (await gateway.call("GET", "/healthz"))[0] == 200
+
+
+async def raw(gateway: Gateway, data: bytes) -> bytes:
+    """What comes back for these bytes until the server is silent or closes."""
+    host, port = gateway.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(data)
+    try:
+        return await asyncio.wait_for(reader.read(4_096), 5)
+    finally:
+        writer.close()

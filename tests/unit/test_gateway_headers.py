@@ -15,7 +15,7 @@ from adapters.ports import Submission
 from hub import ids
 from hub.envelope import from_record, to_headers
 from hub.gateway.callers import Caller
-from hub.gateway.intake import Intake
+from hub.gateway.intake import Intake, without_nulls
 from hub.gateway.known import Known
 from hub.gateway.metrics import Metrics
 from schemas import codec, samples
@@ -133,3 +133,9 @@ def values_of(node: Any, names: set[str]) -> list[str]:
         own = [value for name, value in node.items() if name in names and isinstance(value, str)]
         return own + [found for value in node.values() for found in values_of(value, names)]
     return [found for value in node for found in values_of(value, names)] if isinstance(node, list) else []
+
+
+def test_g8_an_optional_field_added_to_a_contract_later_does_not_change_a_digest() -> None:
+    known = {"name": "x", "materials": [{"code": "1"}]}
+    grown = {"name": "x", "note": None, "materials": [{"code": "1", "copy": None}]}
+    assert without_nulls(grown) == without_nulls(known) == known
