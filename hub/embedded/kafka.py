@@ -22,7 +22,7 @@ from hub.embedded import process
 from hub.embedded.jars import kafka_jars
 from hub.embedded.process import EmbeddedServerError
 
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 20.0
 FORMAT_SECONDS_MAX = 60.0
 START_TRIES_MAX = 5

@@ -22,7 +22,7 @@ from typing import Self
 from hub.embedded import process
 from hub.embedded.process import Account, EmbeddedServerError
 
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 15.0
 INIT_SECONDS_MAX = 60.0
 START_TRIES_MAX = 5
