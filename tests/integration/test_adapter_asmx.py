@@ -313,7 +313,8 @@ def test_a_gbk_envelope_and_a_soap12_envelope_are_read() -> None:
 def test_a_username_token_is_found_in_the_header() -> None:
     sp = server.sp_server("http://127.0.0.1/soap/sp")
     given = (
-        f'<w:UsernameToken><w:Username>dept-c</w:Username><w:Password Type="{PASSWORD_DIGEST}">abc=</w:Password>'
+        "<w:UsernameToken><w:Username>dept-c</w:Username>"
+        f'<w:Password Type="{PASSWORD_DIGEST}">abc=</w:Password>'
         f'<w:Nonce>bm9uY2U=</w:Nonce><u:Created xmlns:u="{server.WSU}">2026-03-01T01:00:00Z</u:Created>'
         "</w:UsernameToken>"
     )
