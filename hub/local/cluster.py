@@ -9,7 +9,6 @@ import fcntl
 import os
 import secrets
 import shutil
-import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import msgspec
 from hub.config import Settings
 from hub.embedded.kafka import EmbeddedKafka
 from hub.embedded.postgres import EmbeddedPostgres
+from hub.embedded.process import free_port
 from hub.provision import provision
 from hub.supervisor import ProcessSpec, Supervisor
 
@@ -207,12 +207,11 @@ def _listen(url: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free loopback ports, all different: bound together, then released."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(contextlib.closing(socket.socket())) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Free loopback ports, all different, below the range that outgoing connections take theirs from."""
+    taken: list[int] = []
+    for _ in range(count):
+        taken.append(free_port(taken))
+    return taken
 
 
 def pages(hub: LocalHub) -> Iterator[tuple[str, str]]:

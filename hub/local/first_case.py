@@ -5,30 +5,29 @@ import json
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from schemas import samples
 from signing.http_auth import sign_request
 
 if TYPE_CHECKING:
     from hub.local.cluster import Secrets
 
 _MEMBER = "platform"
+_EXAMPLES = Path(__file__).parents[2] / "examples" / "cases" / _MEMBER / "plain.json"
+
+
+def _example() -> Any:
+    """The first of the example cases that needs no file."""
+    for document in json.loads(_EXAMPLES.read_bytes()):
+        if not any(material.get("ref") for material in document["body"]["materials"]):
+            return document
+    raise LookupError(f"{_EXAMPLES}: every case has files")
 
 
 def curl_lines(gateway: str, data: Path, secrets: "Secrets") -> str:
     """Writes the request's body into the data directory and returns the curl command; its signature holds for
     five minutes."""
-    body = json.dumps(
-        {
-            "type": "case.submitted",
-            "sourceRef": "FIRST-CASE-1",
-            "caseRef": "FIRST-CASE",
-            "occurredAt": "2026-01-05T09:30:00+08:00",
-            "body": samples.body("case.submitted"),
-        },
-        ensure_ascii=False,
-    ).encode()
+    body = json.dumps(_example(), ensure_ascii=False).encode()
     file = data / "first-case.json"
     file.write_bytes(body)
     now_ms = int(time.time() * 1000)

@@ -19,9 +19,8 @@ from hub.errors import LaneStopped, OutputRefused
 from hub.kafka import Record
 from hub.lanes.lane import Lane
 from hub.router.outbox import RouterOutbox
-from hub.routing.decide import decide, decide_timer, redrive
+from hub.routing.decide import decide, decide_timer, park, redrive
 from hub.routing.model import Decision, Disposition, Timer, Verdict
-from hub.routing.parking import park
 from hub.routing.tables import Tables
 from hub.routing.turn import Park
 
@@ -142,7 +141,7 @@ class RouterLane:
         out.came(message, record.headers)
         state = overlay[message.subject]
         if record.offset == self._refused_alone:
-            decision = park(message, state, _TOO_LARGE, tables, now_ms)
+            decision = park(message, state, *_TOO_LARGE, tables, now_ms)
         else:
             try:
                 decision = decide(message, state, tables, now_ms)
@@ -150,7 +149,7 @@ class RouterLane:
                 # A defect of ours in one case must not stop the others: the case is parked, the trace is
                 # logged.
                 log.error("decide.failed", message_id=message.id, case_no=message.subject, exc_info=error)
-                decision = park(message, state, _DEFECT, tables, now_ms)
+                decision = park(message, state, *_DEFECT, tables, now_ms)
         return message.subject, overlay.apply(message.subject, decision)
 
     def _command(

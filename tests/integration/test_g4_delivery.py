@@ -397,3 +397,25 @@ async def test_dispatch_nobody_waits_for_any_more_is_cancelled_and_holds_nothing
         lines = await settled(settings, 1)
     assert [(line["outcome"], line["code"]) for line in lines] == [("cancelled", "lapsed")]
     assert sum(town.calls.values()) > 1
+
+
+async def test_late_arrivals_of_a_held_case_wait_behind_it(settings: Settings, topics: None) -> None:
+    """G5: what comes for a case after its dispatch was parked must not overtake it, also after a restart."""
+    town = FakeTown()
+
+    async def refuses_all(document: dict[str, Any], call: int) -> web.StreamResponse:
+        return web.Response(status=400)
+
+    town.answer = refuses_all
+    async with serving(town) as url:
+        async with delivering(settings, member(url, Guarantee.IDEMPOTENT)):
+            first = await give(settings, 1, 1)
+            await settled(settings, 1)
+        town.answer = town.take
+        async with delivering(settings, member(url, Guarantee.IDEMPOTENT)):
+            both = await give(settings, 1, 2)
+            lines = await settled(settings, 3)
+    case = next(iter(first))
+    assert town.effects == {}
+    assert [line["outcome"] for line in lines] == ["parked"] * 3
+    assert [line["behind"] for line in lines] == [None, both[case][0], both[case][0]]

@@ -269,6 +269,7 @@ def test_routing_fields_are_lifted_from_the_body() -> None:
     body = validate.check(contract, samples.body("case.submitted"))
     assert validate.routing(contract, body, pseudonym) == {
         "item": samples.ITEM,
+        "itemVersion": "3",
         "region": samples.REGION,
         "party": f"<001|{samples.USCC_COMPANY}>",
         "window": "HK-0103",

@@ -1,0 +1,169 @@
+"""`python -m tests.mutations [word]`: removes one defence at a time in a copy of the project and runs the
+test that must then fail.
+
+A defence whose removal no test notices is a defect of the tests; the last line counts them.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LEFT_OUT = shutil.ignore_patterns(
+    ".venv", ".git", "data", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
+)
+SECONDS_MAX = 240
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A defence: where it is, what its removal looks like, the test that notices. old must occur exactly
+    once."""
+
+    defence: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+LANE = "tests/integration/test_g2_lane.py::"
+ROUTER = "tests/integration/test_g2_router.py::"
+DELIVERY = "tests/integration/test_g4_delivery.py::"
+
+MUTATIONS = (
+    Mutation(
+        "await every produce future before the commit",
+        "hub/kafka.py",
+        "    if refused is not None:\n        raise refused\n",
+        "",
+        LANE + "test_one_refused_output_takes_everything_back",
+    ),
+    Mutation(
+        "the position record is the input position",
+        "hub/lanes/lane.py",
+        "position.positions.get(self._name(place), starts[place])",
+        "starts[place]",
+        LANE + "test_reopened_lane_goes_on_where_its_last_transaction_ended",
+    ),
+    Mutation(
+        "one transactional id per lane fences the predecessor",
+        "hub/lanes/lane.py",
+        'f"{settings.topic_prefix}{spec.role}.{spec.name}"',
+        'f"{settings.topic_prefix}{spec.role}.{spec.name}.{uuid.uuid4()}"',
+        LANE + "test_successor_fences_its_predecessor",
+    ),
+    Mutation(
+        "the store is written only after the commit",
+        "hub/lanes/lane.py",
+        "        first = await self._producer.commit({**outputs, place: logged}, moved, self._group)\n",
+        "        self.store.write(applied, self._meta(self._changelog_next))\n"
+        "        first = await self._producer.commit({**outputs, place: logged}, moved, self._group)\n",
+        LANE + "test_one_refused_output_takes_everything_back",
+    ),
+    Mutation(
+        "a store behind its changelog replays the tail",
+        "hub/lanes/lane.py",
+        "await self._replay(meta.changelog_next if meta else start, end)",
+        "await self._replay(end if meta else start, end)",
+        LANE + "test_store_that_missed_the_last_write_replays_only_the_tail",
+    ),
+    Mutation(
+        "a store of another log is wiped",
+        "hub/lanes/lane.py",
+        "if self._incarnation and incarnation != self._incarnation:",
+        "if False:",
+        LANE + "test_store_of_another_log_is_wiped",
+    ),
+    Mutation(
+        "a position outside the log stops the lane",
+        "hub/lanes/lane.py",
+        "if not starts[place] <= offset <= ends[place]:",
+        "if False:",
+        LANE + "test_position_below_the_log_start_stops_the_lane",
+    ),
+    Mutation(
+        "a message id is routed once",
+        "hub/routing/decide.py",
+        "    if found is not None:\n        return _seen_before",
+        "    if False:\n        return _seen_before",
+        ROUTER + "test_repeated_messages_are_routed_once_and_conflicts_are_told",
+    ),
+    Mutation(
+        "a blind call with unknown outcome is never repeated",
+        "hub/delivery/resolve.py",
+        "if policy.guarantee is Guarantee.BLIND:",
+        "if False:",
+        DELIVERY + "test_blind_member_whose_reply_is_lost_is_in_doubt_and_never_called_twice",
+    ),
+    Mutation(
+        "a queryable member is asked before it is called again",
+        "hub/delivery/resolve.py",
+        "    if policy.guarantee is Guarantee.QUERYABLE:\n",
+        "    if False:\n",
+        DELIVERY + "test_queryable_member_is_asked_and_not_called_twice",
+    ),
+    Mutation(
+        "an intent is durable before the call",
+        "hub/delivery/lane.py",
+        "            changes[intent_key(entry.subject)] = encode(intent)\n",
+        "",
+        DELIVERY + "test_successor_of_a_killed_lane_leaves_a_blind_call_in_doubt",
+    ),
+    Mutation(
+        "what stands behind a parked dispatch waits",
+        "hub/delivery/lane.py",
+        "        if case.hold is None:\n            changes",
+        "        if True:\n            changes",
+        DELIVERY + "test_late_arrivals_of_a_held_case_wait_behind_it",
+    ),
+    Mutation(
+        "failures over several cases are the member's",
+        "hub/delivery/lane.py",
+        "others = case.failures > 0 and self._breaker.successes > case.successes_before",
+        "others = True",
+        DELIVERY + "test_dead_member_parks_nothing_and_everything_arrives_when_it_is_back",
+    ),
+)
+
+
+def run(mutation: Mutation, scratch: Path) -> str:
+    """failed = the test noticed; passed = it did not; anything else is a defect of this list."""
+    copy = scratch / re.sub(r"\W+", "-", mutation.defence)
+    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    file = copy / mutation.file
+    text = file.read_text()
+    if text.count(mutation.old) != 1:
+        return f"stale: occurs {text.count(mutation.old)} times in {mutation.file}"
+    file.write_text(text.replace(mutation.old, mutation.new))
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutation.test]
+    try:
+        done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        return "failed"
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+    return {0: "passed", 1: "failed"}.get(done.returncode, f"broken: {done.stdout[-400:]}")
+
+
+def main() -> int:
+    """Exit 0 only when every removal was noticed."""
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    unnoticed = 0
+    chosen = [mutation for mutation in MUTATIONS if word in mutation.defence]
+    with tempfile.TemporaryDirectory() as scratch:
+        for mutation in chosen:
+            verdict = run(mutation, Path(scratch))
+            unnoticed += verdict != "failed"
+            mark = "noticed" if verdict == "failed" else verdict
+            print(f"{mark:8} | {mutation.defence} | {mutation.test}", flush=True)
+    print(f"mutations: removed={len(chosen)} unnoticed={unnoticed}")
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
