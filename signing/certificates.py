@@ -159,7 +159,10 @@ def _algorithm_oid(node: der.Node) -> str:
 
 
 def _extensions(wrapper: der.Node) -> dict[str, tuple[bool, bytes]]:
-    (listed,) = der.children(wrapper, "extensions") or [der.parse(der.make_sequence(), "extensions")]
+    inside = der.children(wrapper, "extensions") or [der.parse(der.make_sequence(), "extensions")]
+    if len(inside) != 1:
+        raise SigningError("extensions", f"{len(inside)} elements, expected 1", "RFC 5280 4.1")
+    listed = inside[0]
     found: dict[str, tuple[bool, bytes]] = {}
     for extension in der.children(listed):
         oid, *rest = der.sequence(extension, "extnID", "critical", "extnValue", least=2)

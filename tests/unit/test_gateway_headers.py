@@ -51,6 +51,7 @@ def subject(body: dict[str, Any]) -> str:
 EXPECTED: dict[str, dict[str, Callable[[dict[str, Any]], Any]]] = {
     "case.submitted": {
         "ce_item": lambda b: b["item"],
+        "ce_xitemVersion": lambda b: str(b["itemVersion"]),
         "ce_region": lambda b: b["region"],
         "ce_xwindow": lambda b: b["window"],
         "ce_xparty": party,

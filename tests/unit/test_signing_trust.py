@@ -220,3 +220,13 @@ def test_an_extension_that_occurs_twice_is_refused() -> None:
     twice = [make_extension("1.2.3.4", False, b"\x05\x00"), make_extension("1.2.3.4", False, b"\x01\x01\xff")]
     with pytest.raises(SigningError, match="occurs twice"):
         leaf(extra=twice)
+
+
+def test_extensions_with_a_second_list_are_refused_with_the_one_error_type() -> None:
+    """Found by chance of the fuzz test once; kept as a case of its own."""
+    from signing import certificates, der
+    from signing.errors import SigningError
+
+    two = der.parse(der.tlv(0xA3, der.make_sequence() + der.make_sequence()), "extensions")
+    with pytest.raises(SigningError, match="expected 1"):
+        certificates._extensions(two)
