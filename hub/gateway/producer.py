@@ -95,6 +95,7 @@ class PatientProducer:
 
     async def _keep_open(self) -> None:
         broken: IntakeProducer | None = None
+        away = False
         while True:
             await self._wanted.wait()
             if broken is not None:
@@ -103,11 +104,14 @@ class PatientProducer:
             try:
                 await producer.start()
             except BrokerAway as error:
-                log.warning("gateway.broker_away", error=str(error))
-                broken = None
+                if (
+                    not away
+                ):  # once per episode: an operator needs the beginning and the end, not every second
+                    log.warning("gateway.broker_away", error=str(error))
+                away, broken = True, None
                 await asyncio.sleep(REOPEN_DELAY_MS / 1000)
                 continue
             self._success_at = time.monotonic()
-            self._current, broken = producer, producer
+            self._current, broken, away = producer, producer, False
             self._wanted.clear()
             log.info("gateway.broker_open")

@@ -18,7 +18,7 @@ from hub.gateway.producer import PatientProducer
 
 
 class Broken:
-    """Every other producer of these is broken: it starts, and never gets an acknowledgement."""
+    """The first of these is broken: it starts, and never gets an acknowledgement."""
 
     made: list["Broken"]
 
