@@ -14,9 +14,11 @@ def export(what: str, address: str = "http://127.0.0.1:8080") -> str:
     known = contracts.load()
     if what == "wsdl":
         return wsdl.render(known, address + "/soap/hub")
-    documents = {
-        "openapi": lambda: openapi.render(known, address),
-        "asyncapi": lambda: asyncapi.render(known, catalogue.load().topics),
-        "jsonschema": lambda: {contract.name: jsonschema.render(contract) for contract in known},
-    }
-    return json.dumps(documents[what](), ensure_ascii=False, indent=2)
+    document: object
+    if what == "openapi":
+        document = openapi.render(known, address)
+    elif what == "asyncapi":
+        document = asyncapi.render(known, catalogue.load().topics)
+    else:
+        document = {contract.name: jsonschema.render(contract) for contract in known}
+    return json.dumps(document, ensure_ascii=False, indent=2)

@@ -38,7 +38,7 @@ DELIVERY = "tests/integration/test_g4_delivery.py::"
 MUTATIONS = (
     Mutation(
         "await every produce future before the commit",
-        "hub/kafka.py",
+        "hub/kafka/producers.py",
         "    if refused is not None:\n        raise refused\n",
         "",
         LANE + "test_one_refused_output_takes_everything_back",

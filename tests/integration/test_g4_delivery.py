@@ -225,7 +225,10 @@ async def test_dead_member_parks_nothing_and_everything_arrives_when_it_is_back(
         return await town.take(document, call) if up else web.Response(status=503)
 
     town.answer = away
-    async with serving(town) as url, delivering(settings, member(url, Guarantee.IDEMPOTENT)) as stats:
+    async with (
+        serving(town) as url,
+        delivering(settings, member(url, Guarantee.IDEMPOTENT, attempts_max=1)) as stats,
+    ):
         sent = await give(settings, 8, 2)
         await asyncio.sleep(2.0)
         assert stats.breaker != "closed"

@@ -1,0 +1,228 @@
+"""Everything that reads: read_committed readers outside any group, high watermarks, membership for
+assignments."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+import aiokafka.errors
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+
+from hub.config import Settings
+from hub.errors import BrokerAway
+from hub.kafka.types import Record
+
+_FETCH_WAIT_MS: Final = 500
+
+
+class Reader:
+    """A read_committed reader of whole partitions, outside any group: its positions are the caller's
+    business.
+
+    Used by lanes (input, changelog), projector, books and console.
+    """
+
+    def __init__(
+        self, settings: Settings, *, fetch_bytes_max: int = 8 << 20, fetch_wait_ms: int = _FETCH_WAIT_MS
+    ) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            group_id=None,
+            fetch_max_wait_ms=fetch_wait_ms,
+            max_partition_fetch_bytes=fetch_bytes_max,
+            check_crcs=True,
+            request_timeout_ms=20_000,
+        )
+        self._assigned: tuple[TopicPartition, ...] = ()
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerAway when no broker answers."""
+        try:
+            await self._consumer.start()
+        except aiokafka.errors.KafkaError as error:
+            raise BrokerAway(repr(error)) from error
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._consumer.stop()
+
+    async def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
+        """All partitions of these topics (full names), in order; a topic that does not exist gives none."""
+        wanted = list(topics)
+        cluster = await self._consumer._client.fetch_all_metadata()
+        return [
+            TopicPartition(topic, p)
+            for topic in wanted
+            for p in sorted(cluster.partitions_for_topic(topic) or ())
+        ]
+
+    async def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """First retained offset per partition."""
+        offsets: dict[TopicPartition, int] = await self._consumer.beginning_offsets(list(partitions))
+        return offsets
+
+    async def stable_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Last stable offset per partition: everything below it is committed or aborted."""
+        offsets: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
+        return offsets
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions from these offsets."""
+        self._assigned = tuple(positions)
+        self._consumer.assign(list(positions))
+        for place, offset in positions.items():
+            self._consumer.seek(place, offset)
+
+    async def poll(self, wait_ms: int, records_max: int = 1_000) -> list[Record]:
+        """Committed records, per partition in order; empty after wait_ms.
+
+        Raises LookupError when a position is outside what the broker retains: nothing is skipped silently.
+        """
+        try:
+            batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=records_max)
+        except aiokafka.errors.OffsetOutOfRangeError as error:
+            raise LookupError(f"位置已不在日志内 / position outside the log: {error}") from error
+        return [record for records in batches.values() for record in records]
+
+    async def poll_partition(self, place: TopicPartition, wait_ms: int, records_max: int) -> list[Record]:
+        """Like poll, for one of the assigned partitions."""
+        batches = await self._consumer.getmany(place, timeout_ms=wait_ms, max_records=records_max)
+        return list(batches.get(place, []))
+
+    async def position(self, place: TopicPartition) -> int:
+        """The next offset this reader would give; passes aborted records and markers."""
+        offset: int = await self._consumer.position(place)
+        return offset
+
+    def pause(self, places: Iterable[TopicPartition]) -> None:
+        """Stop fetching these partitions."""
+        self._consumer.pause(*places)
+
+    def resume(self, places: Iterable[TopicPartition]) -> None:
+        """Fetch these partitions again."""
+        self._consumer.resume(*places)
+
+    async def read_to_stable(
+        self, positions: Mapping[TopicPartition, int], *, batch_max: int = 2_000
+    ) -> AsyncIterator[list[Record]]:
+        """Every committed record from these positions to the last stable offsets as they are now; then
+        stops."""
+        ends = await self.stable_offsets(positions)
+        self.assign(positions)
+        left = {place for place, end in ends.items() if positions[place] < end}
+        while left:
+            records = [
+                r
+                for r in await self.poll(200, batch_max)
+                if r.offset < ends[TopicPartition(r.topic, r.partition)]
+            ]
+            if records:
+                yield records
+            for place in list(left):
+                if await self.position(place) >= ends[place]:
+                    left.discard(place)
+
+
+class HighWatermarks:
+    """Ends of partitions, committed or not. The books wait until the last stable offset has passed them.
+    Offsets only: no record is ever
+    read this way."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap, group_id=None, enable_auto_commit=False
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises BrokerAway when no broker answers."""
+        try:
+            await self._consumer.start()
+        except aiokafka.errors.KafkaError as error:
+            raise BrokerAway(repr(error)) from error
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._consumer.stop()
+
+    async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """High watermark per partition. Raises BrokerAway."""
+        try:
+            offsets: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
+        except aiokafka.errors.KafkaError as error:
+            raise BrokerAway(repr(error)) from error
+        return offsets
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, changed: Callable[[set[TopicPartition]], Awaitable[None]]) -> None:
+        self._changed = changed
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        # Nothing to do: fencing protects, and a lane that stays ours must not pay a restore.
+        return None
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        await self._changed(assigned)
+
+
+class Membership:
+    """Membership in a consumer group, for the assignment only: every partition stays paused, data is read by
+    each lane's own Reader.
+
+    Why: aiokafka's fetcher stops fetching from a broker while one partition of it has unread records, so one
+    slow lane would hold up
+    the others; and a group consumer's positions would be reset to the group's offsets by every rebalance.
+    """
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="latest",
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.heartbeat_interval_ms,
+            max_poll_interval_ms=86_400_000,
+            rebalance_timeout_ms=settings.session_timeout_ms,
+            metadata_max_age_ms=5_000,
+        )
+
+    async def start(
+        self, topics: Sequence[str], changed: Callable[[set[TopicPartition]], Awaitable[None]]
+    ) -> None:
+        """Join. `changed` is awaited with the whole assignment after every rebalance and must return
+        quickly."""
+
+        async def on_assigned(assigned: set[TopicPartition]) -> None:
+            if assigned:
+                self._consumer.pause(*assigned)
+            await changed(assigned)
+
+        self._consumer.subscribe(topics=list(topics), listener=_Listener(on_assigned))
+        try:
+            await self._consumer.start()
+        except aiokafka.errors.KafkaError as error:
+            raise BrokerAway(repr(error)) from error
+
+    async def watch(self) -> None:
+        """Surface errors of the group (authorisation, broker gone) as exceptions; runs until cancelled."""
+        while True:
+            await self._consumer.getmany(timeout_ms=1_000)
+
+    async def stop(self) -> None:
+        """Leave the group explicitly, so that successors need not wait for the session timeout."""
+        await self._consumer.stop()
+
+
+@contextlib.asynccontextmanager
+async def open_reader(settings: Settings) -> AsyncIterator[Reader]:
+    """A started Reader, stopped at the end."""
+    reader = Reader(settings)
+    await reader.start()
+    try:
+        yield reader
+    finally:
+        await reader.stop()
