@@ -49,7 +49,8 @@ def schema_id(value: bytes) -> int:
 
 
 def decode(value: bytes) -> tuple[Contract, dict[str, Any]]:
-    """(contract, body). Times are int milliseconds, form content is bytes, absent fields are None.
+    """(contract, body). Times are int milliseconds, form content is bytes, absent fields are None;
+    the contract is the writer's version, so a body may lack what a newer version added.
 
     Raises ContractError for an unknown id, garbage, a truncated value, trailing bytes, or a value over
     VALUE_BYTES_MAX; memory used is bounded by a small multiple of len(value).

@@ -8,6 +8,7 @@ chosen by a type's "shared": S.
 import functools
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ class Contracts:
         for contract in sorted(contracts, key=lambda c: c.version):
             self._latest[contract.name] = contract
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Contract]:
         """The newest version of each type, by name."""
         return iter(sorted(self._latest.values(), key=lambda c: c.name))
 
