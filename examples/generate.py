@@ -22,7 +22,7 @@ from stubs.cases import CREDIT_CHANGES, CaseFile
 from stubs.credit import Grade, load_grades
 from stubs.department import OFFICES
 from stubs.model import SHANGHAI
-from stubs.sp_xml import registration
+from stubs.sp_documents import registration
 
 ROOT: Final = Path(__file__).parent
 DIRECTORY: Final = ROOT.parent / "hub" / "directory" / "data"

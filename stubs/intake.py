@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from stubs.department import CROSS_REGION, form_answers, remember_submission, review, scenario_of
+from stubs.department import CROSS_REGION, review
+from stubs.forms import form_answers, remember_submission, scenario_of
 from stubs.model import CaseMemory, Event, Planned, Reaction, later, newest
 
 PLATFORM: Final = "platform"

@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from stubs import asmx, sp_xml
+from stubs import asmx, sp_documents, sp_xml
 from stubs.courier import Rejected, TryAgain
 from stubs.model import Planned
 from stubs.settings import StubSettings
@@ -34,7 +34,7 @@ class SpSender:
 
     async def send(self, planned: Planned) -> dict[str, Any]:
         """See courier.Sender."""
-        operation, document = sp_xml.document(planned)
+        operation, document = sp_documents.document(planned)
         if not self._token:
             self._token = await self._fetch_token()
         text = document.decode(sp_xml.CHARSET)

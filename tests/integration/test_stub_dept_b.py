@@ -11,7 +11,8 @@ from adapters.formats import sp_xml
 from adapters.ports import Dispatch, ReplyKind
 from adapters.soap.port import AsmxPort
 from stubs import asmx, cases
-from stubs.department import OFFICES, form_answers
+from stubs.department import OFFICES
+from stubs.forms import form_answers
 
 ROOT = Path(__file__).parents[2]
 CASES = cases.load(ROOT / "examples" / "cases")

@@ -15,7 +15,8 @@ from adapters.ports import ReplyKind
 from adapters.rest.port import RestPort
 from examples import materials
 from stubs import cases
-from stubs.department import OFFICES, form_answers
+from stubs.department import OFFICES
+from stubs.forms import form_answers
 from stubs.settings import StubSettingsError, from_env
 
 ROOT = Path(__file__).parents[2]

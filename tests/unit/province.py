@@ -20,7 +20,7 @@ from hub.gateway.intake import Intake
 from hub.gateway.metrics import Metrics
 from hub.routing.model import Decision, Disposition
 from schemas import codec, contracts, validate
-from stubs import cases
+from stubs import cases, sp_documents
 from stubs import sp_xml as department_b_xml
 from stubs.credit import grade_of, load_grades
 from stubs.department import refusal_of
@@ -112,7 +112,7 @@ class Province:
 
     def _gateway(self, planned: Planned) -> list[Message]:
         if planned.member == "dept-b":
-            _operation, document = department_b_xml.document(planned)
+            _operation, document = sp_documents.document(planned)
             submissions = sp_xml.read(document, is_case_number=ids.is_case_number)
         else:
             submissions = (canonical_json.decode(message_document(planned)),)

@@ -9,7 +9,7 @@ import pytest
 from examples import generate, materials
 from schemas import contracts, validate
 from schemas.checks import id_number_ok, item_code_ok, uscc_ok
-from stubs import cases, department, intake
+from stubs import cases, department, forms, intake
 from stubs.model import CaseMemory, Event, Planned
 from stubs.rest_members import opening_of
 
@@ -39,7 +39,7 @@ def live(case: cases.CaseFile) -> list[Planned]:
     assert case.message is not None
     case_no = "46" + "0" * 16 + "7"
     opening = opening_of(case.member, case.message)
-    code = department.form_answers(opening.body["form"])["departmentCode"]
+    code = forms.form_answers(opening.body["form"])["departmentCode"]
     owner = next(office for office in department.OFFICES.values() if office.org_code == code)
     memories: dict[str, CaseMemory | None] = {"platform": None, "owner": None, "window": None}
     said: list[Planned] = []

@@ -11,7 +11,7 @@ import pytest
 from adapters.formats import sp_xml as hub_side
 from adapters.ports import Dispatch, Submission
 from schemas import contracts, validate
-from stubs import cases, department, sp_xml
+from stubs import cases, department, forms, sp_documents, sp_xml
 from stubs.model import Event, Planned
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,7 +21,7 @@ FOR_DEPT_B = [
     for case in cases.load(EXAMPLES / "cases")
     if case.message is not None
     and case.path in ("plain", "suspended", "corrected", "not_accepted", "not_permitted")
-    and department.form_answers(case.message["body"]["form"])["departmentCode"]
+    and forms.form_answers(case.message["body"]["form"])["departmentCode"]
     == department.OFFICES["dept-b"].org_code
 ]
 CASE_NO = "460123456789ABCDEFG"
@@ -52,7 +52,7 @@ def test_r03_own_counter_documents_are_valid_submissions(case: cases.CaseFile) -
     (submission,) = hub_side.read(case.document)
     assert (submission.type, submission.case_ref) == ("case.submitted", case.case_ref)
     normalised(submission.type, submission.body)
-    assert department.scenario_of(submission.body["form"]) == "own_counter"
+    assert forms.scenario_of(submission.body["form"]) == "own_counter"
 
 
 def test_r14_some_examples_hold_characters_outside_gb2312_under_a_gb2312_label() -> None:
@@ -64,7 +64,7 @@ def test_r14_some_examples_hold_characters_outside_gb2312_under_a_gb2312_label()
         return False
 
     spoken_texts = [
-        sp_xml.document(planned)[1].decode("gbk") for case in FOR_DEPT_B for planned in spoken(case)
+        sp_documents.document(planned)[1].decode("gbk") for case in FOR_DEPT_B for planned in spoken(case)
     ]
     assert any(needs_gbk(text) for text in spoken_texts)
 
@@ -73,13 +73,13 @@ def test_r01_every_word_of_dept_b_reads_back_as_it_was_meant() -> None:
     seen: set[str] = set()
     for case in FOR_DEPT_B:
         for planned in spoken(case):
-            _operation, document = sp_xml.document(planned)
+            _operation, document = sp_documents.document(planned)
             (submission,) = hub_side.read(document, org=None)
             assert submission.type == planned.type
             assert submission.case_no == CASE_NO
             assert _comparable(submission) == _meant(planned)
             seen.add(planned.type)
-    assert seen == sp_xml.TYPES
+    assert seen == sp_documents.TYPES
 
 
 def test_what_the_hub_writes_for_dept_b_is_what_dept_b_reads() -> None:
@@ -103,7 +103,7 @@ def test_what_the_hub_writes_for_dept_b_is_what_dept_b_reads() -> None:
     assert (event.dispatch_id, event.message_id) == (dispatch.id, dispatch.message_id)
     assert (event.kind, event.case_no, event.source) == ("case.submitted", CASE_NO, "platform")
     assert event.occurred_at == case.message["occurredAt"]
-    assert department.scenario_of(event.body["form"]) == "plain"
+    assert forms.scenario_of(event.body["form"]) == "plain"
     for field in ("item", "itemName", "region", "projectType"):
         assert event.body[field] == body[field]
     assert [m["code"] for m in event.body["materials"]] == [m["code"] for m in body["materials"]]
