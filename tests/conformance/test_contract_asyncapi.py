@@ -55,5 +55,11 @@ def test_the_envelope_names_the_headers_and_each_message_those_lifted_from_its_b
     headers = resolve("#/components/messageTraits/envelope")["headers"]
     assert {"ce_id", "ce_source", "ce_type", "ce_subject", "ce_time"} <= set(headers["required"])
     submitted = DOCUMENT["components"]["messages"]["case.submitted"]
-    assert submitted["x-lifted-headers"] == ["ce_item", "ce_xitemVersion", "ce_region", "ce_xparty", "ce_xwindow"]
+    assert submitted["x-lifted-headers"] == [
+        "ce_item",
+        "ce_xitemVersion",
+        "ce_region",
+        "ce_xparty",
+        "ce_xwindow",
+    ]
     assert submitted["traits"] == [{"$ref": "#/components/messageTraits/envelope"}]
