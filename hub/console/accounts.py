@@ -1,4 +1,5 @@
-"""Local accounts and the audit trail (R26): argon2 passwords, four roles, a bounded number of tries. No HTTP lives here."""
+"""Local accounts and the audit trail (R26): argon2 passwords, four roles, a bounded number of tries. No
+HTTP lives here."""
 
 import asyncio
 import enum
@@ -22,7 +23,8 @@ HASHES_AT_ONCE_MAX: Final = 2  # each takes 64 MiB
 
 
 class Role(enum.StrEnum):
-    """What a person may do. viewer: look. operator: repair, unmask. approver: the second person, unmask. auditor: read the audit trail."""
+    """What a person may do. viewer: look. operator: repair, unmask. approver: the second person, unmask.
+    auditor: read the audit trail."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -35,7 +37,8 @@ class TooManyTries(Exception):
 
 
 class Tries:
-    """Failures by account and by address, in a bounded memory; the oldest tracked ones are forgotten first."""
+    """Failures by account and by address, in a bounded memory; the oldest tracked ones are forgotten
+    first."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
@@ -76,13 +79,15 @@ class Accounts:
         self.tries = Tries()
 
     async def ensure_first(self, password: str) -> None:
-        """Create `admin` with every role when there is no account yet. Raises DatabaseAway, ValueError for a weak password."""
+        """Create `admin` with every role when there is no account yet. Raises DatabaseAway, ValueError for
+        a weak password."""
         if not password or await self._database.row("SELECT 1 FROM console_accounts LIMIT 1") is not None:
             return
         await self._insert("admin", password, list(Role), manages=True)
 
     async def create(self, name: str, password: str, roles: list[Role]) -> None:
-        """A new account. Raises ValueError for a password outside its bounds, asyncpg.UniqueViolationError, CheckViolationError."""
+        """A new account. Raises ValueError for a password outside its bounds, asyncpg.UniqueViolationError,
+        CheckViolationError."""
         await self._insert(name, password, roles, manages=False)
 
     async def _insert(self, name: str, password: str, roles: list[Role], *, manages: bool) -> None:
@@ -102,11 +107,13 @@ class Accounts:
         )
 
     async def log_in(self, name: str, password: str, address: str) -> tuple[list[Role], bool] | None:
-        """(roles, manages accounts), or None when name or password is wrong. Raises TooManyTries, DatabaseAway."""
+        """(roles, manages accounts), or None when name or password is wrong. Raises TooManyTries,
+        DatabaseAway."""
         keys = (f"name:{name}", f"address:{address}")
         self.tries.check(*keys)
         row = await self._database.row(
-            "SELECT password_hash, roles, manages_accounts FROM console_accounts WHERE name = $1 AND NOT disabled", name
+            "SELECT password_hash, roles, manages_accounts FROM console_accounts WHERE name = $1 AND NOT disabled",
+            name,
         )
         right = await self._verify(row["password_hash"] if row else self._decoy, password)
         if row is None or not right:
@@ -127,7 +134,9 @@ class Accounts:
         statement = "SELECT 1 FROM console_accounts WHERE name = $1 AND NOT disabled"
         return await self._database.row(statement, name) is not None
 
-    async def note(self, person: str, act: str, object_: str = "", reason: str = "", address: str = "") -> None:
+    async def note(
+        self, person: str, act: str, object_: str = "", reason: str = "", address: str = ""
+    ) -> None:
         """Write the audit trail. Raises DatabaseAway: what cannot be recorded must not be done."""
         await self._database.execute(
             "INSERT INTO console_audit (person, act, object, reason, address) VALUES ($1,$2,$3,$4,$5)",

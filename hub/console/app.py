@@ -1,4 +1,5 @@
-"""Role console: puts its parts together, serves the pages and its own health. Start and stop order live here."""
+"""Role console: puts its parts together, serves the pages and its own health. Start and stop order live
+here."""
 
 import asyncio
 from importlib.resources import files

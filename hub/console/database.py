@@ -1,4 +1,5 @@
-"""The console's PostgreSQL pool: bounded in connections and time, and gone without taking a page with it. No SQL of a page lives here."""
+"""The console's PostgreSQL pool: bounded in connections and time, and gone without taking a page with it.
+No SQL of a page lives here."""
 
 import asyncio
 import time
@@ -28,7 +29,8 @@ class DatabaseAway(Exception):
 
 
 class Database:
-    """A pool opened when first needed. After a failure it waits RETRY_AFTER_SECONDS before it tries again, so that an absent database
+    """A pool opened when first needed. After a failure it waits RETRY_AFTER_SECONDS before it tries again,
+    so that an absent database
     does not slow every page."""
 
     def __init__(self, url: str) -> None:

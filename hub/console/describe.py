@@ -1,4 +1,5 @@
-"""A decoded body in an operator's words: field labels and code meanings from the contract, times in Beijing time. No HTML, no I/O."""
+"""A decoded body in an operator's words: field labels and code meanings from the contract, times in Beijing
+time. No HTML, no I/O."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -47,7 +48,9 @@ def body_lines(type_: str, body: Any, chinese: bool) -> list[Line]:
     return lines[:LINES_MAX]
 
 
-def _add_record(lines: list[Line], fields: Sequence[Field], body: dict[str, Any], depth: int, chinese: bool) -> None:
+def _add_record(
+    lines: list[Line], fields: Sequence[Field], body: dict[str, Any], depth: int, chinese: bool
+) -> None:
     for field in fields:
         value = body.get(field.name)
         if value is not None and value != [] and len(lines) <= LINES_MAX:

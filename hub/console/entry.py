@@ -43,7 +43,9 @@ async def login_page(request: AnyRequest) -> Response[str]:
     return await _login(request, 200, None)
 
 
-async def _login(request: AnyRequest, status: int, error: tuple[str, str] | None, name: str = "") -> Response[str]:
+async def _login(
+    request: AnyRequest, status: int, error: tuple[str, str] | None, name: str = ""
+) -> Response[str]:
     nonce = secrets.token_hex(16)
     return await page(
         request,
@@ -77,7 +79,9 @@ async def log_in(request: AnyRequest) -> Response[str]:
     if found is None:
         return await _login(request, 401, _WRONG, name)
     _, cookie = console.sessions.open(name, *found)
-    return _to("/", _cookie(request, COOKIE, cookie, SESSION_SECONDS_MAX), _cookie(request, LOGIN_COOKIE, "", 0))
+    return _to(
+        "/", _cookie(request, COOKIE, cookie, SESSION_SECONDS_MAX), _cookie(request, LOGIN_COOKIE, "", 0)
+    )
 
 
 def _to(path: str, *cookies: Cookie) -> Response[str]:
@@ -101,7 +105,9 @@ async def language(request: AnyRequest) -> Redirect:
     """Switch between Chinese and English and come back to the page."""
     came_from = urlsplit(request.headers.get("referer", ""))
     back = came_from.path if came_from.netloc == request.url.netloc else "/"
-    target = back if back.startswith("/") and not back.startswith("//") and not back.endswith("/unmask") else "/"
+    target = (
+        back if back.startswith("/") and not back.startswith("//") and not back.endswith("/unmask") else "/"
+    )
     value = "en" if request.path_params["code"] == "en" else "zh"
     return Redirect(target, cookies=[_cookie(request, LANGUAGE_COOKIE, value, LANGUAGE_SECONDS)])
 
@@ -121,7 +127,13 @@ async def _accounts(request: AnyRequest, status: int, error: tuple[str, str] | N
     except DatabaseAway:
         return await page(request, "away.html", session, status=503)
     return await page(
-        request, "accounts.html", session, status=status, rows=rows, roles=[role.value for role in Role], error=error
+        request,
+        "accounts.html",
+        session,
+        status=status,
+        rows=rows,
+        roles=[role.value for role in Role],
+        error=error,
     )
 
 
@@ -144,8 +156,9 @@ async def create_account(request: AnyRequest) -> Response[str]:
     except asyncpg.UniqueViolationError:
         return await _accounts(request, 409, ("账号已存在", "the account exists already"))
     except asyncpg.CheckViolationError:
-        return await _accounts(request, 400, ("账号名须为小写字母开头的 2–32 位", "2–32 characters, a lower-case letter first"))
+        return await _accounts(
+            request, 400, ("账号名须为小写字母开头的 2–32 位", "2–32 characters, a lower-case letter first")
+        )
     except DatabaseAway:
         return await page(request, "away.html", session, status=503)
     return _to("/accounts")
-

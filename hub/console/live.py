@@ -1,4 +1,5 @@
-"""What the console knows without PostgreSQL (R25): both ledgers, topics, lanes, members; read from Kafka while somebody looks.
+"""What the console knows without PostgreSQL (R25): both ledgers, topics, lanes, members; read from Kafka
+while somebody looks.
 
 One background task; pages take its last snapshot. No HTML here.
 """
@@ -6,7 +7,7 @@ One background task; pages take its last snapshot. No HTML here.
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,12 +39,13 @@ WATCHED: Final = ("case.inbound", "case.routed", "case.events", "case.outcomes")
 
 @dataclass(frozen=True)
 class TopicLine:
-    """One topic. records: offsets written so far (transaction markers count). per_second: over the last cycles. lag: not yet read by its
-    lane, -1 where no lane of ours reads it."""
+    """One topic. written: offsets so far (transaction markers count). per_second: over the last cycles.
+    lag: ids its lane has not
+    worked yet, -1 where no lane of ours reads it."""
 
     name: str
     partitions: int
-    records: int
+    written: int
     per_second: float
     lag: int
 
@@ -111,7 +113,7 @@ class Live:
                 judgement = await reader.advance()
                 report = report_of(judgement, reader, compared={})
                 await self._read_status(status_reader)
-                topics = await self._topics(reader, status_reader, watermarks)
+                topics = await self._topics(reader.members, report, status_reader, watermarks)
                 self.snapshot = Snapshot(time.time(), report, topics, dict(self._lanes))
                 await asyncio.sleep(CYCLE_SECONDS)
         self._wanted.clear()
@@ -146,22 +148,18 @@ class Live:
         self._lanes[lane.role, lane.lane] = lane
 
     async def _topics(
-        self, reader: BookReader, client: Reader, watermarks: HighWatermarks
+        self, members: Sequence[str], report: Report, client: Reader, watermarks: HighWatermarks
     ) -> tuple[TopicLine, ...]:
-        names = [*WATCHED, *(MEMBER_TOPIC + member for member in reader.members)]
+        names = [*WATCHED, *(MEMBER_TOPIC + member for member in members)]
         places = await client.partitions([self._settings.topic(name) for name in names])
         ends = await watermarks.ends(places)
         starts = await client.start_offsets(places)
-        totals = {name: 0 for name in names}
-        partitions = {name: 0 for name in names}
-        lags = {name: -1 for name in names}
+        totals = dict.fromkeys(names, 0)
+        partitions = dict.fromkeys(names, 0)
         for place, end in ends.items():
             name = self._settings.bare(place.topic)
             totals[name] += end - starts[place]
             partitions[name] += 1
-            lag = _lag(reader, name, place.partition, end)
-            if lag is not None:
-                lags[name] = max(lags[name], 0) + lag
         now = time.monotonic()
         self._ends = [*self._ends[-4:], (now, totals)]
         then, before = self._ends[0]
@@ -172,18 +170,17 @@ class Live:
                 partitions[name],
                 totals[name],
                 max(totals[name] - before.get(name, totals[name]), 0) / seconds if now > then else 0.0,
-                lags[name],
+                _lag(report, name),
             )
             for name in names
         )
 
 
-def _lag(reader: BookReader, name: str, partition: int, end: int) -> int | None:
-    """Records that the lane of this partition has not worked; what waits in a delivery queue counts."""
-    positions = reader.positions
+def _lag(report: Report, name: str) -> int:
+    """By id, not by offset: transaction markers are offsets too. -1 where no lane of ours reads the topic."""
     if name == "case.inbound":
-        return max(end - positions.router.get(partition, 0), 0)
+        return report.messages.in_flight
     if name.startswith(MEMBER_TOPIC):
-        lane = positions.delivery.get((name.removeprefix(MEMBER_TOPIC), partition))
-        return max(end - lane.taken_in, 0) + len(lane.queue) if lane else end
-    return None
+        line = report.members.get(name.removeprefix(MEMBER_TOPIC))
+        return line.in_flight if line else 0
+    return -1

@@ -1,4 +1,5 @@
-"""The pages that show: overview, cases, timeline, what stands still, the audit trail. Reading only, but for unmasking, which is recorded."""
+"""The pages that show: overview, cases, timeline, what stands still, the audit trail. Reading only, but for
+unmasking, which is recorded."""
 
 import asyncio
 import json
@@ -26,7 +27,7 @@ from hub.console.web import (
     page,
     signed_in,
 )
-from hub.projector.masking import mask_body
+from hub.projector.masking import masked_body
 
 VIEW_TIMEOUT_SECONDS: Final = 1.0
 VIEW_BYTES_MAX: Final = 1 << 20
@@ -71,11 +72,14 @@ async def _counts(console: Console) -> dict[str, int]:
 
 def _member_lines(console: Console, snapshot: Snapshot) -> list[dict[str, Any]]:
     """One line per member: its lane, the breaker, the last delivery, its part of the ledger."""
-    lags = {topic.name.removeprefix("deliver."): topic.lag for topic in snapshot.topics}
     lines = []
     ids = dict.fromkeys([*console.directory.members, *(snapshot.report.members if snapshot.report else ())])
     for id_ in ids:
-        lanes = [lane for (role, name), lane in snapshot.lanes.items() if name.rpartition("-")[0] == f"deliver.{id_}"]
+        lanes = [
+            lane
+            for (role, name), lane in snapshot.lanes.items()
+            if name.rpartition("-")[0] == f"deliver.{id_}"
+        ]
         member = console.directory.members.get(id_)
         states = [snapshot.lane_state(lane) for lane in lanes]
         last = max((lane.last_delivery_ms for lane in lanes), default=0)
@@ -88,7 +92,6 @@ def _member_lines(console: Console, snapshot: Snapshot) -> list[dict[str, Any]]:
                 "breaker": next((lane.breaker for lane in lanes if lane.breaker not in ("", "closed")), ""),
                 "holds": sum(lane.holds for lane in lanes),
                 "last": _clock(last / 1_000),
-                "lag": lags.get(id_, -1),
                 "ledger": snapshot.report.members.get(id_) if snapshot.report else None,
             }
         )
@@ -176,7 +179,7 @@ async def _timeline(request: AnyRequest, session: Any, number: str, *, masked: b
     entries = []
     for row in messages:
         body = json.loads(row["body"]) if row["body"] else {}
-        shown = mask_body(body) if masked else {k: v for k, v in body.items() if k not in describe.OPAQUE}
+        shown = masked_body(body) if masked else {k: v for k, v in body.items() if k not in describe.OPAQUE}
         entries.append(
             {
                 "row": row,
@@ -219,7 +222,14 @@ async def standing(request: AnyRequest) -> Response[str]:
     except DatabaseAway:
         return await page(request, "away.html", session, status=503)
     return await page(
-        request, "standing.html", session, kind=kind, kinds=KINDS, messages=messages, heads=heads, behind=behind
+        request,
+        "standing.html",
+        session,
+        kind=kind,
+        kinds=KINDS,
+        messages=messages,
+        heads=heads,
+        behind=behind,
     )
 
 

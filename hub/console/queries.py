@@ -1,4 +1,5 @@
-"""What pages read from PostgreSQL: cases, timelines, what stands still, the audit trail. SQL and rows only; masking is done before display."""
+"""What pages read from PostgreSQL: cases, timelines, what stands still, the audit trail. SQL and rows only;
+masking is done before display."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +16,8 @@ AUDIT_SHOWN_MAX: Final = 200
 _RECENT: Final = "SELECT * FROM cases ORDER BY updated_at DESC NULLS LAST LIMIT $1"
 _BY_NUMBER: Final = "SELECT * FROM cases WHERE case_no LIKE $2 || '%' ORDER BY case_no LIMIT $1"
 _MESSAGES: Final = """
-SELECT id, case_no, type, source, source_ref, occurred_at, received_at, routed_at, disposition, reason, zh, en, originated, causation,
+SELECT id, case_no, type, source, source_ref, occurred_at, received_at, routed_at, disposition, reason, zh,
+en, originated, causation,
   grade, digest, body::text AS body
 FROM messages WHERE case_no = $1 ORDER BY coalesce(routed_at, received_at), occurred_at, id LIMIT $2"""
 _DISPATCHES: Final = "SELECT * FROM dispatches WHERE case_no = $1 ORDER BY listed_at, member LIMIT $2"
@@ -24,14 +26,16 @@ SELECT d.*, m.type, m.source, (SELECT count(*) FROM dispatches b WHERE b.behind 
 FROM dispatches d LEFT JOIN messages m ON m.id = d.message_id
 WHERE d.outcome = $1 AND d.behind = '' ORDER BY d.at LIMIT $2"""
 _OPEN_MESSAGES: Final = """
-SELECT m.*, NULL AS body, (SELECT count(*) FROM messages b WHERE b.case_no = m.case_no AND b.disposition = $1 AND b.id <> m.id) AS behind_count
+SELECT m.*, NULL AS body, (SELECT count(*) FROM messages b WHERE b.case_no = m.case_no AND b.disposition =
+$1 AND b.id <> m.id) AS behind_count
 FROM messages m WHERE m.disposition = $1 ORDER BY m.routed_at LIMIT $2"""
 _BEHIND: Final = """
 SELECT d.id, d.behind, d.case_no, d.kind, d.listed_at FROM dispatches d WHERE d.behind = ANY($1::text[])
 ORDER BY d.listed_at LIMIT $2"""
 _COUNTS: Final = """
 SELECT (SELECT count(*) FROM messages WHERE disposition = 'held') AS held,
-  (SELECT count(*) FROM messages WHERE disposition = 'parked') + (SELECT count(*) FROM dispatches WHERE outcome = 'parked') AS parked,
+  (SELECT count(*) FROM messages WHERE disposition = 'parked') + (SELECT count(*) FROM dispatches WHERE
+  outcome = 'parked') AS parked,
   (SELECT count(*) FROM dispatches WHERE outcome = 'in_doubt') AS in_doubt"""
 _AS_OF: Final = "SELECT as_of, lag, now() AS now FROM projector_status"
 
@@ -51,7 +55,8 @@ async def find_cases(database: Database, number: str) -> list[Any]:
 
 
 async def case(database: Database, number: str) -> tuple[Any | None, list[Any], list[Any]]:
-    """(case, messages, dispatches) of one number. The case is None while its opening message is held, parked or refused."""
+    """(case, messages, dispatches) of one number. The case is None while its opening message is held,
+    parked or refused."""
     row = await database.row("SELECT * FROM cases WHERE case_no = $1", number)
     messages = await database.fetch(_MESSAGES, number, MESSAGES_SHOWN_MAX)
     dispatches = await database.fetch(_DISPATCHES, number, DISPATCHES_SHOWN_MAX)
@@ -67,7 +72,9 @@ async def standing_dispatches(database: Database, outcome: str) -> tuple[list[An
     """(dispatches that stand still themselves, what queues behind each). Raises DatabaseAway."""
     heads = await database.fetch(_OPEN_DISPATCHES, outcome, OPEN_SHOWN_MAX)
     behind: dict[str, list[Any]] = {}
-    for row in await database.fetch(_BEHIND, [head["id"] for head in heads], OPEN_SHOWN_MAX * BEHIND_SHOWN_MAX):
+    for row in await database.fetch(
+        _BEHIND, [head["id"] for head in heads], OPEN_SHOWN_MAX * BEHIND_SHOWN_MAX
+    ):
         queue = behind.setdefault(row["behind"], [])
         if len(queue) < BEHIND_SHOWN_MAX:
             queue.append(row)

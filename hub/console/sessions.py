@@ -1,4 +1,5 @@
-"""Who is signed in: a signed cookie, so that a session needs no database (R25), and the CSRF token derived from it. No pages here."""
+"""Who is signed in: a signed cookie, so that a session needs no database (R25), and the CSRF token derived
+from it. No pages here."""
 
 import base64
 import hmac
@@ -32,7 +33,8 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Sessions:
-    """Seals and opens cookies with one key. Without a configured key every start draws a new one and all sessions end."""
+    """Seals and opens cookies with one key. Without a configured key every start draws a new one and all
+    sessions end."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key or secrets.token_bytes(32)
@@ -70,6 +72,8 @@ class Sessions:
         body, _, seal = cookie.partition(".")
         if len(cookie) > COOKIE_BYTES_MAX or not seal:
             return None
-        if not hmac.compare_digest(hmac_sm3(self._key, b"session:" + body.encode()).hex().encode(), seal.encode()):
+        if not hmac.compare_digest(
+            hmac_sm3(self._key, b"session:" + body.encode()).hex().encode(), seal.encode()
+        ):
             return None
         return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))

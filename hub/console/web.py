@@ -1,4 +1,5 @@
-"""What every page shares: the console's parts, who is signed in, the frame around a page with its "data as of". No page of its own."""
+"""What every page shares: the console's parts, who is signed in, the frame around a page with its "data as
+of". No page of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ LEDGER_STALE_SECONDS: Final = 15
 HTML: Final = "text/html; charset=utf-8"
 HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -106,7 +107,8 @@ def is_chinese(request: AnyRequest) -> bool:
 
 
 async def freshness(console: Console, chinese: bool) -> Freshness:
-    """R25: the time up to which every record is in the tables; stale when the projector lags or PostgreSQL is away."""
+    """R25: the time up to which every record is in the tables; stale when the projector lags or PostgreSQL
+    is away."""
     try:
         found = await queries.freshness(console.database)
     except DatabaseAway:
@@ -117,7 +119,9 @@ async def freshness(console: Console, chinese: bool) -> Freshness:
     age = (datetime.now(UTC) - as_of).total_seconds()
     if age <= STALE_SECONDS:
         return Freshness(describe.moment(as_of), False, "")
-    reason = f"投影落后 {int(age)} 秒，{lag} 条" if chinese else f"projector {int(age)} s behind, {lag} records"
+    reason = (
+        f"投影落后 {int(age)} 秒，{lag} 条" if chinese else f"projector {int(age)} s behind, {lag} records"
+    )
     return Freshness(describe.moment(as_of), True, reason)
 
 

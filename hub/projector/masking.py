@@ -48,6 +48,43 @@ def applicant(party: dict[str, Any]) -> str:
     return f"{mask_name(name)} {mask_number(str(party.get('idNo') or ''))}".strip()
 
 
+def names_of(body: Any, depth: int = 0) -> set[str]:
+    """Names of natural persons in a body, to be masked wherever else they are written (a project's title
+    often holds one)."""
+    if depth > DEPTH_MAX:
+        return set()
+    if isinstance(body, list):
+        return set().union(*(names_of(entry, depth + 1) for entry in body))
+    if not isinstance(body, dict):
+        return set()
+    found = set().union(*(names_of(value, depth + 1) for value in body.values()))
+    name = body.get("name")
+    if isinstance(name, str) and len(name) > 1 and not _PERSON_KEYS.isdisjoint(body):
+        if not is_organisation(str(body.get("idType") or body.get("subjectIdType") or "")):
+            found.add(name)
+    return found
+
+
+def mask_names(text: str, names: set[str]) -> str:
+    """Every occurrence of these names masked, the longest first."""
+    for name in sorted(names, key=len, reverse=True):
+        text = text.replace(name, mask_name(name))
+    return text
+
+
+def masked_body(body: Any) -> Any:
+    """`mask_body`, and the persons' names masked in every other text of the same body too."""
+    return _without_names(mask_body(body), names_of(body))
+
+
+def _without_names(body: Any, names: set[str]) -> Any:
+    if isinstance(body, dict):
+        return {key: _without_names(value, names) for key, value in body.items()}
+    if isinstance(body, list):
+        return [_without_names(entry, names) for entry in body]
+    return mask_names(body, names) if isinstance(body, str) else body
+
+
 def mask_body(body: Any, *, person: bool = False, depth: int = 0) -> Any:
     """A decoded body with personal identifiers masked and opaque content left out. Organisations' names and
     codes stay.

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from hub.envelope import Message, from_record
-from hub.projector.masking import applicant
+from hub.projector.masking import applicant, mask_names, names_of
 from schemas.codec import decode
 from schemas.errors import ContractError
 
@@ -160,7 +160,7 @@ def _add_event(rows: Rows, record: Source, owner_of: OwnerOf) -> None:
                 message.subject,
                 message.item,
                 message.region,
-                clean(str(body.get("projectName") or "")),
+                clean(mask_names(str(body.get("projectName") or ""), names_of(body))),
                 clean(applicant(party)) if isinstance(party, dict) else "",
                 owner_of(message.item, message.region),
                 message.source,

@@ -1,4 +1,5 @@
-"""The console in a browser, as an operator uses it: R25 (honest pages) and R26 (identity from the first page)."""
+"""The console in a browser, as an operator uses it: R25 (honest pages) and R26 (identity from the first
+page)."""
 
 import os
 from pathlib import Path
@@ -85,7 +86,9 @@ async def test_the_language_switch(context: BrowserContext, site: Site) -> None:
     await shoot(page, "case-en")
 
 
-async def test_r26_identifiers_are_masked_and_unmasking_is_recorded(context: BrowserContext, site: Site) -> None:
+async def test_r26_identifiers_are_masked_and_unmasking_is_recorded(
+    context: BrowserContext, site: Site
+) -> None:
     page = await sign_in(context, site)
     await page.goto(f"{site.url}/cases/{site.case}")
     html = await page.content()
@@ -105,7 +108,15 @@ async def test_r26_identifiers_are_masked_and_unmasking_is_recorded(context: Bro
 
 async def test_r25_every_page_says_data_as_of(context: BrowserContext, site: Site) -> None:
     page = await sign_in(context, site)
-    for path in ("/", "/cases", f"/cases/{site.case}", "/standing/parked", "/standing/held", "/audit", "/accounts"):
+    for path in (
+        "/",
+        "/cases",
+        f"/cases/{site.case}",
+        "/standing/parked",
+        "/standing/held",
+        "/audit",
+        "/accounts",
+    ):
         await page.goto(site.url + path)
         await expect(page.locator("#fresh")).to_contain_text("数据截至")
         assert "stale" not in (await page.locator("#fresh").get_attribute("class") or "")
