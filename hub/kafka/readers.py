@@ -110,7 +110,19 @@ class Reader:
     ) -> AsyncIterator[list[Record]]:
         """Every committed record from these positions to the last stable offsets as they are now; then
         stops."""
-        ends = await self.stable_offsets(positions)
+        async for records in self.read_to(
+            positions, await self.stable_offsets(positions), batch_max=batch_max
+        ):
+            yield records
+
+    async def read_to(
+        self,
+        positions: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+        *,
+        batch_max: int = 2_000,
+    ) -> AsyncIterator[list[Record]]:
+        """Every committed record from these positions to these stable offsets; then stops."""
         self.assign(positions)
         left = {place for place, end in ends.items() if positions[place] < end}
         while left:
