@@ -20,6 +20,7 @@ PAGES = (
 SETTINGS_PAGE = ROOT / "docs" / "settings.md"
 # Named by make itself or by another program's setting, so not fields of Settings.
 NOT_SETTINGS = {"HUB_STOP_WITH_PARENT", "HUB_NATION_DATABASE_URL", "HUB_STUB_LISTEN", "HUB_VECTORS"}
+WRITTEN_WHEN_RUN = {"bench/results/"}
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -114,6 +115,16 @@ def test_every_module_that_is_run_by_name_exists() -> None:
         for name in re.findall(r"python -m (\w+(?:\.\w+)*)", page.read_text("utf-8")):
             path = ROOT / name.replace(".", "/")
             assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"{page.name}: {name}"
+
+
+def test_every_file_and_folder_a_page_names_exists() -> None:
+    tops = "hub|adapters|schemas|topics|signing|stubs|examples|tests|bench|docs"
+    named = 0
+    for page in PAGES:
+        for path in re.findall(rf"`((?:{tops})/[\w./-]*)`", prose(page)):
+            named += 1
+            assert (ROOT / path).exists() or path in WRITTEN_WHEN_RUN, f"{page.name}: {path}"
+    assert named > 30
 
 
 @cache
