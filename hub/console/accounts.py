@@ -112,7 +112,8 @@ class Accounts:
         keys = (f"name:{name}", f"address:{address}")
         self.tries.check(*keys)
         row = await self._database.row(
-            "SELECT password_hash, roles, manages_accounts FROM console_accounts WHERE name = $1 AND NOT disabled",
+            "SELECT password_hash, roles, manages_accounts FROM console_accounts "
+            "WHERE name = $1 AND NOT disabled",
             name,
         )
         right = await self._verify(row["password_hash"] if row else self._decoy, password)

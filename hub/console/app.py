@@ -18,7 +18,7 @@ from hub.console.accounts import Accounts
 from hub.console.database import Database, DatabaseAway
 from hub.console.live import Live
 from hub.console.sessions import COOKIE, Sessions
-from hub.console.web import AnyRequest, Console, Forbidden, NotSignedIn, console_of, frame
+from hub.console.web import AnyRequest, Console, Forbidden, NotSignedIn, console_of, environment, frame
 from hub.gateway import server
 from hub.health import CONTENT_TYPE, render_metrics
 from signing.digest import hmac_sm3
@@ -41,6 +41,7 @@ def build(settings: Settings) -> Console:
         sessions=Sessions(key),
         live=Live(settings),
         directory=directory.load(settings.directory_dir),
+        templates=environment(),
     )
 
 

@@ -1,5 +1,6 @@
 """Signing in and out, the language switch, accounts: the pages that change who is looking."""
 
+import contextlib
 import secrets
 from typing import Final
 from urllib.parse import urlsplit
@@ -93,10 +94,8 @@ async def log_out(request: AnyRequest) -> Response[str]:
     """End the session in this browser."""
     session = await signed_in(request)
     await form_of(request, session)
-    try:
+    with contextlib.suppress(DatabaseAway):  # leaving must always be possible
         await console_of(request).accounts.note(session.name, "log_out")
-    except DatabaseAway:
-        pass  # leaving must always be possible
     return _to("/login", _cookie(request, COOKIE, "", 0))
 
 

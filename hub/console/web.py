@@ -2,7 +2,7 @@
 of". No page of its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Final
@@ -29,8 +29,8 @@ LEDGER_STALE_SECONDS: Final = 15
 HTML: Final = "text/html; charset=utf-8"
 HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
@@ -63,7 +63,7 @@ class Console:
     sessions: Sessions
     live: Live
     directory: Directory
-    templates: jinja2.Environment = field(default_factory=lambda: _environment())
+    templates: jinja2.Environment
 
 
 AnyRequest = Request[Any, Any, Any]
@@ -192,7 +192,9 @@ def _member(console: Console, id_: str, chinese: bool) -> str:
     return (member.name_zh if chinese else member.name_en) if member else id_
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of this package; every value is escaped."""
+
     def read(name: str) -> str | None:
         source = files("hub.console").joinpath("templates", name)
         return source.read_text("utf-8") if source.is_file() else None

@@ -59,9 +59,9 @@ def names_of(body: Any, depth: int = 0) -> set[str]:
         return set()
     found = set().union(*(names_of(value, depth + 1) for value in body.values()))
     name = body.get("name")
-    if isinstance(name, str) and len(name) > 1 and not _PERSON_KEYS.isdisjoint(body):
-        if not is_organisation(str(body.get("idType") or body.get("subjectIdType") or "")):
-            found.add(name)
+    person = not is_organisation(str(body.get("idType") or body.get("subjectIdType") or ""))
+    if isinstance(name, str) and len(name) > 1 and person and not _PERSON_KEYS.isdisjoint(body):
+        found.add(name)
     return found
 
 
