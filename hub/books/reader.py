@@ -68,9 +68,13 @@ class BookReader:
         self.positions = Positions({}, {})
 
     async def __aenter__(self) -> "BookReader":
-        await self._reader.start()
-        await self._lane_reader.start()
-        await self._watermarks.start()
+        try:
+            await self._reader.start()
+            await self._lane_reader.start()
+            await self._watermarks.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -70,8 +70,7 @@ def lane(name: str, state: str, **more: Any) -> Written:
 
 def write_day(log: Log) -> tuple[str, str, str]:
     """An ordinary day on the topics. Returns the numbers of a rich case, a parked one and a held one."""
-    for n in range(40):
-        log.commit(whole_case(message(f"plain{n}")))
+    log.commit([record for n in range(40) for record in whole_case(message(f"plain{n}"))])
     rich, step, stuck, after = message("rich"), *(message("rich", n, source="dept-a") for n in (1, 2, 3))
     log.commit([inbound(rich), routed(rich, disposition="held", reason="credit")])
     log.commit([routed(rich, ["dept-a"]), event(rich), delivery(rich, "dept-a"), outcome(rich, "dept-a")])
