@@ -5,13 +5,15 @@ Today: its reject list (R30). A reject becomes a message with a derived id, so r
 """
 
 import asyncio
+import os
 import time
 from typing import Final
 
 import asyncpg
 import structlog
-from adapters.tables.rejects import Reject, read_rejects
 
+from adapters.tables.front_end import prepare
+from adapters.tables.rejects import Reject, read_rejects, untraced_rejects
 from hub import directory, envelope, ids
 from hub.config import Settings
 from hub.health import health_server
@@ -27,8 +29,6 @@ _TYPE: Final = "nation.rejected"
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Read rejects until `stop`; the place reached is kept in the same database."""
-    import os
-
     member = directory.load(settings.directory_dir, os.environ).members[_MEMBER]
     reader = _RejectReader(settings, member.adapter.database_url)
     async with health_server(settings.metrics_listen, lambda: reader.trouble, reader.metrics):
@@ -40,10 +40,16 @@ class _RejectReader:
         self._settings = settings
         self._database_url = database_url
         self._handed_over = 0
+        self._untraced = 0
+        self._prepared = False
         self.trouble = ""
 
     def metrics(self) -> dict[str, float]:
-        return {"govhub_nation_rejects_total": float(self._handed_over)}
+        """Rejects handed over, and those of rows this hub never wrote: a person must look at them."""
+        return {
+            "govhub_nation_rejects_total": float(self._handed_over),
+            "govhub_nation_rejects_untraced": float(self._untraced),
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         async with open_producer(self._settings) as producer:
@@ -62,6 +68,12 @@ class _RejectReader:
     async def _pass(self, producer: IntakeProducer) -> None:
         connection = await asyncpg.connect(self._database_url)
         try:
+            if not self._prepared:
+                # Nobody may have written there yet: whoever comes first makes the tables.
+                pass
+                self._prepared = True
+            pass
+            self._untraced = await untraced_rejects(connection)
             for reject in await read_rejects(connection):
                 await self._hand_over(producer, reject)
                 await connection.execute(
