@@ -70,9 +70,8 @@ class _RejectReader:
         try:
             if not self._prepared:
                 # Nobody may have written there yet: whoever comes first makes the tables.
-                pass
+                await prepare(connection)
                 self._prepared = True
-            pass
             self._untraced = await untraced_rejects(connection)
             for reject in await read_rejects(connection):
                 await self._hand_over(producer, reject)
