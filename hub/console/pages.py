@@ -4,6 +4,7 @@ unmasking, which is recorded."""
 import asyncio
 import json
 import time
+from collections import Counter
 from typing import Any, Final
 
 import aiohttp
@@ -53,8 +54,16 @@ async def overview(request: AnyRequest) -> Response[str]:
         problems=problem_lines(snapshot.report) if snapshot.report else [],
         members=_member_lines(console, snapshot),
         minutes=chart,
+        departments=_by_department(chart),
         standing=standing,
     )
+
+
+def _by_department(minutes: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    total: Counter[str] = Counter()
+    for minute in minutes:
+        total.update(minute["counts"])
+    return total.most_common()
 
 
 def _clock(seconds: float) -> str:

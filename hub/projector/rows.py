@@ -153,7 +153,8 @@ def _add_event(rows: Rows, record: Source, owner_of: OwnerOf) -> None:
             _to_json(body),
         )
     )
-    if contract.opening:
+    # A credit query carries the submission's own bytes under another type: it opens nothing.
+    if contract.opening and message.type == contract.name:
         party = body.get("applicant")
         rows.opened.append(
             (

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from hub.config import Settings
@@ -255,3 +256,15 @@ async def test_r25_the_projector_says_how_fresh_its_tables_are(log: Log, databas
 
     await project(log.settings, reported)
     assert await database.fetchval("SELECT now() - as_of < interval '10 seconds' FROM projector_status")
+
+
+async def test_a_credit_query_with_the_submissions_bytes_opens_no_case(log: Log, database: Any) -> None:
+    """R22: the hub's own query carries the submission's body under another type and source."""
+    opening = message("c1")
+    query = msgspec.structs.replace(
+        opening, id="f" * 32, source="hub", type="credit.query", causation=opening.id
+    )
+    log.commit([inbound(opening), routed(opening, disposition="held"), event(query, "submitted")])
+    log.commit([routed(opening, ["dept-a"]), event(opening)])
+    await project(log.settings, caught_up(database, log))
+    assert await database.fetchval("SELECT origin FROM cases") == "platform"
