@@ -4,8 +4,11 @@ Rebuilt from the store at opening.
 Only bookkeeping: no Kafka, no HTTP, no decisions about replies.
 """
 
+import asyncio
 import heapq
 from collections import deque
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -19,10 +22,13 @@ from hub.delivery.model import (
     decode_entry,
     decode_hold,
     decode_intent,
+    subject_of,
 )
 from hub.lanes.lane import Lane
 
-_LOAD_MAX = 10_000_000
+_LOAD_MAX: Final = 10_000_000
+_LOAD_PAUSE_EVERY: Final = 500
+_T = TypeVar("_T")
 
 
 class Case(msgspec.Struct):
@@ -47,31 +53,50 @@ class Book:
         self.cases: dict[str, Case] = {}
         self._ready: deque[str] = deque()
         self._later: list[tuple[float, str]] = []
-        self.taken_in = 0
+        self._taken_in: set[str] = set()
         self.calling = 0
+        self.held = 0
 
-    def load(self, lane: Lane) -> list[tuple[Case, Intent]]:
+    @property
+    def taken_in(self) -> int:
+        """Dispatches in the memory's queues."""
+        return len(self._taken_in)
+
+    async def load(self, lane: Lane) -> list[tuple[Case, Intent]]:
         """Rebuild from the store; returns the cases whose intent has no outcome: their calls may have
-        happened."""
-        for _, raw in lane.range(*ALL_HOLDS, _LOAD_MAX):
-            hold = decode_hold(raw)
+        happened.
+
+        What stands behind a hold is only counted. Raises ValueError, naming the case, for an entry of an
+        unknown format.
+        """
+        for key, raw in lane.range(*ALL_HOLDS, _LOAD_MAX):
+            hold = _read(decode_hold, raw, key[1:])
             self.case(hold.subject).hold = hold
-        for _, raw in lane.range(*ALL_QUEUES, _LOAD_MAX):
-            entry = decode_entry(raw)
-            case = self.case(entry.subject)
+            self.held += 1
+        for count, (key, raw) in enumerate(lane.range(*ALL_QUEUES, _LOAD_MAX)):
+            if count % _LOAD_PAUSE_EVERY == 0:
+                await asyncio.sleep(0)  # the other lanes of this process go on
+            case = self.case(subject_of(key))
             if case.hold is not None:
                 case.behind += 1
             else:
+                entry = _read(decode_entry, raw, key[1:-9])
                 case.queue.append(entry)
-                self.taken_in += 1
+                self._taken_in.add(entry.dispatch_id)
         recovered = []
-        for _, raw in lane.range(*ALL_INTENTS, _LOAD_MAX):
-            intent = decode_intent(raw)
+        for key, raw in lane.range(*ALL_INTENTS, _LOAD_MAX):
+            intent = _read(decode_intent, raw, key[1:])
             recovered.append((self.case(intent.subject), intent))
         for subject, case in self.cases.items():
             if case.queue:
                 self._ready.append(subject)
         return recovered
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether this dispatch waits here already, or is the one its case stands still at."""
+        case = self.cases.get(entry.subject)
+        at_hold = case is not None and case.hold is not None and case.hold.dispatch_id == entry.dispatch_id
+        return at_hold or entry.dispatch_id in self._taken_in
 
     def case(self, subject: str) -> Case:
         """The case, made when it is new."""
@@ -84,7 +109,7 @@ class Book:
         """Queue an entry behind what its case already has."""
         case = self.case(entry.subject)
         case.queue.append(entry)
-        self.taken_in += 1
+        self._taken_in.add(entry.dispatch_id)
         if len(case.queue) == 1 and not case.calling:
             self._ready.append(entry.subject)
 
@@ -123,13 +148,13 @@ class Book:
         the store) and is returned."""
         case.calling = False
         self.calling -= 1
-        case.queue.popleft()
-        self.taken_in -= 1
+        self._taken_in.discard(case.queue.popleft().dispatch_id)
         case.failures, case.query_first, case.not_before = 0, False, 0.0
         if hold is not None:
             behind = list(case.queue)
             case.hold, case.behind = hold, case.behind + len(behind)
-            self.taken_in -= len(behind)
+            self.held += 1
+            self._taken_in.difference_update(entry.dispatch_id for entry in behind)
             case.queue.clear()
             return behind
         if case.queue:
@@ -137,3 +162,10 @@ class Book:
         else:
             del self.cases[case.subject]
         return []
+
+
+def _read(decode: Callable[[bytes], _T], raw: bytes, case: bytes) -> _T:
+    try:
+        return decode(raw)
+    except ValueError as error:
+        raise ValueError(f"{case.decode(errors='replace')}: {error}") from error

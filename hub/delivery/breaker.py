@@ -44,11 +44,13 @@ class Breaker:
         """The member took a call."""
         self.successes += 1
         self._failing.clear()
-        self._opened = 0
+        self._opened, self._open_until = 0, 0.0
 
     def failure(self, subject: str, now: float) -> None:
         """A call failed for a reason that may be the member's."""
         self._failing.add(subject)
+        if now < self._open_until:
+            return  # a call from before it opened: not another failed probe
         if self._opened or len(self._failing) >= _CASES_TO_OPEN:
             self._opened += 1
             delay_ms = min(self._delay_ms_max, self._delay_ms_min * 2 ** min(self._opened, 20))

@@ -8,16 +8,16 @@ that came back. The committed position means taken in, not delivered.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
 from typing import Final
 
 import msgspec
 import structlog
 
-from adapters.ports import Dispatch, FormatError, MemberPort, Reply, ReplyKind, TooLate
+from adapters.ports import MemberPort, ReplyKind
 from hub.config import Settings
 from hub.delivery.book import Book, Case
 from hub.delivery.breaker import Breaker
+from hub.delivery.calls import OURS, Calls, Done
 from hub.delivery.model import (
     Again,
     Entry,
@@ -30,9 +30,10 @@ from hub.delivery.model import (
     intent_key,
     queue_key,
 )
-from hub.delivery.records import Outbox, dispatch_of, entry_of, lapsed
+from hub.delivery.records import Outbox, entry_of, lapsed
 from hub.delivery.resolve import recovery_wait_ms, resolve, resolve_query
 from hub.directory.model import Guarantee, Member
+from hub.errors import LaneStopped
 from hub.kafka import Record
 from hub.lanes.lane import Lane
 
@@ -40,20 +41,10 @@ log = structlog.get_logger()
 
 _POLL_RECORDS_MAX: Final = 500
 _TICK_S: Final = 0.2
-# Answers that show the member is there; two codes of MALFORMED are our own findings before any call.
+# Answers that show the member is there.
 _ANSWERED: Final = frozenset({ReplyKind.DONE, ReplyKind.ALREADY_DONE, ReplyKind.REFUSED, ReplyKind.MALFORMED})
-_OURS: Final = frozenset({"undecodable", "not_expressible"})
-
-
-class _Done(msgspec.Struct):
-    """A call that came back. replied None = the query said the member does not hold it; the call comes
-    next."""
-
-    case: Case
-    entry: Entry
-    reply: Reply
-    queried: bool
-    too_late: bool = False
+# Answers that show the call had no effect: its intent is no open question to a successor.
+_NOT_DONE: Final = frozenset({ReplyKind.UNREACHABLE, ReplyKind.TRY_LATER})
 
 
 class DeliveryStats(msgspec.Struct):
@@ -84,35 +75,36 @@ class DeliveryLane:
         self._lane = lane
         self._member = member
         self._policy = member.delivery
-        self._port = port
         self._partitions = partitions
         self._stats = stats
         self._book = Book()
         self._breaker = Breaker(self._policy.retry_delay_ms_min, self._policy.retry_delay_ms_max)
-        self._done: list[_Done] = []
-        self._wake = asyncio.Event()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls = Calls(member.id, self._policy, port)
         self._poll: asyncio.Task[list[Record]] | None = None
 
     async def run(self) -> None:
-        """Work until cancelled. Raises what Lane.commit raises; a call under way is then cancelled and counts
-        as unknown."""
+        """Work until cancelled. Raises what Lane.commit raises, and LaneStopped for a state that cannot be
+        read; a call under way is then cancelled and counts as unknown."""
         try:
-            self._recover()
+            await self._recover()
             while True:
                 records = await self._next_records()
                 await self._turn(records)
         finally:
-            tasks = [*self._calls, *([self._poll] if self._poll else [])]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._poll is not None:
+                self._poll.cancel()
+                await asyncio.gather(self._poll, return_exceptions=True)
+            await self._calls.stop()
 
-    def _recover(self) -> None:
+    async def _recover(self) -> None:
         """Calls whose intent is committed and whose outcome is not: they may have happened, or may still be
         happening elsewhere."""
+        try:
+            recovered = await self._book.load(self._lane)
+        except ValueError as error:
+            raise LaneStopped(str(error)) from error
         wait_s = recovery_wait_ms(self._policy) / 1000
-        for case, intent in self._book.load(self._lane):
+        for case, intent in recovered:
             if not case.queue or case.queue[0].seq != intent.seq:
                 continue
             match self._policy.guarantee:
@@ -122,53 +114,70 @@ class DeliveryLane:
                     case.query_first, case.not_before = True, time.monotonic() + wait_s
                 case Guarantee.BLIND:
                     # Settled as in doubt once the predecessor's call can no longer be running.
-                    self._spawn(self._settle_blind(case, case.queue[0], wait_s))
+                    self._calls.settle_blind(case, case.queue[0], wait_s)
                     self._book.started(case)
-
-    async def _settle_blind(self, case: Case, entry: Entry, wait_s: float) -> None:
-        await asyncio.sleep(wait_s)
-        self._finish(_Done(case, entry, Reply(kind=ReplyKind.UNKNOWN, code="restarted"), queried=False))
 
     # -- one turn of the rolling transaction
 
     async def _next_records(self) -> list[Record]:
         """Wait for input, for a call that came back, or for a case that becomes ready."""
         book, now = self._book, time.monotonic()
-        intake = book.taken_in < self._policy.taken_in_max and not self._breaker.is_open
+        # An open breaker over an empty queue has nothing to probe with: then intake goes on.
+        intake = book.taken_in < self._policy.taken_in_max and (
+            not self._breaker.is_open or book.taken_in == 0
+        )
         if self._poll is None and intake:
             self._poll = asyncio.create_task(self._lane.poll(self._settings.poll_wait_ms, _POLL_RECORDS_MAX))
-        due = book.next_due()
-        wait_s = min(_TICK_S, max(0.0, due - now)) if due is not None else _TICK_S
-        waking = asyncio.create_task(self._wake.wait())
+        waking = asyncio.create_task(self._calls.wake.wait())
         await asyncio.wait(
             {waking, *([self._poll] if self._poll else [])},
-            timeout=wait_s,
+            timeout=self._idle_s(now),
             return_when=asyncio.FIRST_COMPLETED,
         )
         waking.cancel()
-        self._wake.clear()
+        self._calls.wake.clear()
         if self._poll is not None and self._poll.done():
             poll, self._poll = self._poll, None
             return poll.result()
         return []
 
+    def _room(self, now: float) -> int:
+        """How many calls may start now."""
+        return self._breaker.allowed(now, self._book.calling, self._policy.calls_in_flight_max)
+
+    def _idle_s(self, now: float) -> float:
+        """Seconds until a delayed case becomes ready. Without room for a call there is nothing to hurry
+        for."""
+        due = self._book.next_due() if self._room(now) > 0 else None
+        return min(_TICK_S, max(0.0, due - now)) if due is not None else _TICK_S
+
     async def _turn(self, records: list[Record]) -> None:
         changes: dict[bytes, bytes | None] = {}
         out = Outbox(self._settings, self._member, self._partitions)
         for record in records:
-            self._take_in(entry_of(record), changes, out)
-        done, self._done = self._done, []
-        for call in done:
+            try:
+                entry = entry_of(record)
+            except ValueError as error:
+                # The router did not write it: it stands in no ledger, and the log keeps it.
+                log.error("dispatch.unreadable", member=self._member.id, reason=str(error))
+                self._stats.last_error = str(error)[:200]
+                continue
+            self._take_in(entry, changes, out)
+        for call in self._calls.take():
             self._settle(call, changes, out)
+        # From before the commit: see Calls.start.
+        began = time.monotonic()
         starting = self._choose(changes)
         if changes or records or out.outputs:
             await self._lane.commit(out.outputs, changes, records)
-            committed = time.monotonic()
             for case, entry in starting:
-                self._spawn(self._call(case, entry, committed))
+                self._calls.start(case, entry, began)
         self._report()
 
     def _take_in(self, entry: Entry, changes: dict[bytes, bytes | None], out: Outbox) -> None:
+        if self._book.holds(entry):
+            log.error("dispatch.repeated", member=self._member.id, dispatch=entry.dispatch_id, seq=entry.seq)
+            return
         case = self._book.case(entry.subject)
         if case.hold is None:
             changes[queue_key(entry.subject, entry.seq)] = encode(entry)
@@ -185,38 +194,32 @@ class DeliveryLane:
         changes[queue_key(entry.subject, entry.seq)] = encode(kept)
         out.outcome(entry, Settled(Outcome.PARKED, "behind", case.hold.code), behind=case.hold.dispatch_id)
 
-    def _settle(self, call: _Done, changes: dict[bytes, bytes | None], out: Outbox) -> None:
+    def _settle(self, call: Done, changes: dict[bytes, bytes | None], out: Outbox) -> None:
         case, entry, now = call.case, call.entry, time.monotonic()
+        if not call.queried and call.reply.kind in _NOT_DONE:
+            changes[intent_key(entry.subject)] = None
         if call.too_late:
             self._book.back(case, now)
             return
-        if call.queried:
-            verdict = resolve_query(call.reply, self._policy, failures=case.failures)
-            if verdict is None:
-                case.query_first = False
-                self._book.back(case, now)
-                return
-        else:
-            others = case.failures > 0 and self._breaker.successes > case.successes_before
-            verdict = resolve(
-                call.reply,
-                self._policy,
-                attempts=entry.attempts,
-                failures=case.failures,
-                others_succeed=others,
-            )
+        verdict = self._verdict(call)
+        if verdict is None:
+            case.query_first = False
+            self._book.back(case, now)
+            return
         if isinstance(verdict, Again):
             if not lapsed(entry, int(time.time() * 1000)):
                 self._try_again(case, verdict, now)
                 return
             verdict = Settled(Outcome.CANCELLED, "lapsed", verdict.reason)
-        elif call.reply.kind in _ANSWERED and call.reply.code not in _OURS:
+        elif call.reply.kind in _ANSWERED and call.reply.code not in OURS:
             self._breaker.success()
+        elif call.reply.kind is ReplyKind.UNKNOWN and call.reply.code != "restarted":
+            # In doubt at once (blind): without the breaker a silent member would get every case in doubt.
+            self._breaker.failure(case.subject, now)
+        verdict = self._answer(call, verdict, out)
         changes[queue_key(entry.subject, entry.seq)] = None
         changes[intent_key(entry.subject)] = None
         out.outcome(entry, verdict)
-        if call.reply.answer is not None:
-            out.answer(entry, call.reply.answer)
         if verdict.inform:
             out.refused(entry, verdict)
         hold = None
@@ -245,6 +248,29 @@ class DeliveryLane:
             self._stats.delivered += 1
             self._stats.last_delivery_ms = int(time.time() * 1000)
 
+    def _verdict(self, call: Done) -> Settled | Again | None:
+        """None: the query said that the member does not hold it; the call comes next."""
+        case = call.case
+        if call.queried:
+            return resolve_query(call.reply, self._policy, failures=case.failures)
+        return resolve(
+            call.reply,
+            self._policy,
+            attempts=call.entry.attempts,
+            failures=case.failures,
+            others_succeed=case.failures > 0 and self._breaker.successes > case.successes_before,
+        )
+
+    def _answer(self, call: Done, verdict: Settled, out: Outbox) -> Settled:
+        """Take the message that came back in the answer in; one that breaks its contract parks the case."""
+        if call.reply.answer is None:
+            return verdict
+        try:
+            out.answer(call.entry, call.reply.answer)
+        except Exception as error:  # noqa: BLE001 - a member's words must not stop the lane of all its cases
+            return Settled(Outcome.PARKED, "answer_invalid", str(error)[:1_000], hold=True)
+        return verdict
+
     def _try_again(self, case: Case, again: Again, now: float) -> None:
         if case.failures == 0:
             case.successes_before = self._breaker.successes
@@ -260,7 +286,7 @@ class DeliveryLane:
         member."""
         starting = []
         now = time.monotonic()
-        room = self._breaker.allowed(now, self._book.calling, self._policy.calls_in_flight_max)
+        room = self._room(now)
         while room > 0 and (case := self._book.next_ready(now)) is not None:
             entry = case.queue[0]
             if not case.query_first:
@@ -276,74 +302,8 @@ class DeliveryLane:
             room -= 1
         return starting
 
-    # -- calls
-
-    def _spawn(self, call: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(call)
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
-
-    def _finish(self, done: _Done) -> None:
-        self._done.append(done)
-        self._wake.set()
-
-    async def _call(self, case: Case, entry: Entry, committed: float) -> None:
-        queried = case.query_first
-        try:
-            dispatch = dispatch_of(entry, self._member.id)
-        except Exception as error:  # noqa: BLE001 - whatever a body does to its decoder, the case is parked, not the lane stopped
-            self._finish(
-                _Done(
-                    case,
-                    entry,
-                    Reply(kind=ReplyKind.MALFORMED, code="undecodable", detail=repr(error)),
-                    False,
-                )
-            )
-            return
-        if queried:
-            self._finish(_Done(case, entry, await self._query(dispatch), True))
-            return
-        deadline = committed + self._policy.start_within_ms / 1000
-        try:
-            reply = await self._deliver(dispatch, lambda: time.monotonic() < deadline)
-        except TooLate:
-            self._finish(
-                _Done(case, entry, Reply(kind=ReplyKind.UNREACHABLE, code="too_late"), False, too_late=True)
-            )
-            return
-        self._finish(_Done(case, entry, reply, False))
-
-    async def _deliver(self, dispatch: Dispatch, may_start: Callable[[], bool]) -> Reply:
-        try:
-            async with asyncio.timeout(self._policy.call_timeout_ms / 1000):
-                return await self._port.deliver(dispatch, may_start)
-        except TimeoutError:
-            return Reply(kind=ReplyKind.UNKNOWN, code="timeout")
-        except FormatError as error:
-            return Reply(
-                kind=ReplyKind.MALFORMED,
-                code="not_expressible",
-                detail=f"{error.field} [{error.rule}; {error.standard}]: {error}",
-            )
-        except TooLate:
-            raise
-        except Exception as error:
-            log.error("port.error", member=self._member.id, dispatch=dispatch.id, exc_info=error)
-            return Reply(kind=ReplyKind.UNKNOWN, code="port_error", detail=repr(error))
-
-    async def _query(self, dispatch: Dispatch) -> Reply:
-        try:
-            async with asyncio.timeout(self._policy.call_timeout_ms / 1000):
-                return await self._port.query(dispatch)
-        except TimeoutError:
-            return Reply(kind=ReplyKind.UNKNOWN, code="timeout")
-        except Exception as error:
-            log.error("port.error", member=self._member.id, dispatch=dispatch.id, exc_info=error)
-            return Reply(kind=ReplyKind.UNKNOWN, code="port_error", detail=repr(error))
-
     def _report(self) -> None:
         stats = self._stats
         stats.taken_in, stats.calling = self._book.taken_in, self._book.calling
-        stats.holds = sum(1 for case in self._book.cases.values() if case.hold is not None)
+        stats.holds = self._book.held
         stats.breaker = self._breaker.state(time.monotonic())

@@ -86,6 +86,11 @@ def queue_key(subject: str, seq: int) -> bytes:
     return _QUEUE + subject.encode() + b"\x00" + seq.to_bytes(8)
 
 
+def subject_of(key: bytes) -> str:
+    """The case of a queue key."""
+    return key[1:-9].decode()
+
+
 def queue_prefix(subject: str) -> tuple[bytes, bytes]:
     """Key range of a case's queue."""
     start = _QUEUE + subject.encode() + b"\x00"

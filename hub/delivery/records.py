@@ -21,13 +21,17 @@ UNTIL_HEADER: Final = "hub_until"
 
 
 def entry_of(record: Record) -> Entry:
-    """The queue entry of a record on deliver.<member>. Raises ValueError when it has no dispatch id: the
-    router did not write it."""
+    """The queue entry of a record on deliver.<member>. Raises ValueError for one that the router did not
+    write: without dispatch id, key, value or envelope."""
     headers = list(record.headers)
-    for name, value in headers:
-        if name == DISPATCH_HEADER:
-            return Entry(record.offset, value.decode(), record.key.decode(), headers, record.value)
-    raise ValueError(f"缺少分发编号 / dispatch id missing: {record.topic}-{record.partition}@{record.offset}")
+    dispatch = next((value.decode() for name, value in headers if name == DISPATCH_HEADER), "")
+    message = envelope.from_record(headers, record.value)
+    place = f"{record.topic}-{record.partition}@{record.offset}"
+    if not dispatch:
+        raise ValueError(f"缺少分发编号 / dispatch id missing: {place}")
+    if record.value is None or record.key != message.subject.encode():
+        raise ValueError(f"键或内容与信封不符 / key or value does not fit the envelope: {place}")
+    return Entry(record.offset, dispatch, message.subject, headers, record.value)
 
 
 def lapsed(entry: Entry, now_ms: int) -> bool:

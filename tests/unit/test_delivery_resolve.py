@@ -116,3 +116,12 @@ def test_breaker_opens_over_different_cases_only_and_closes_on_the_first_success
     assert breaker.allowed(5.0, in_flight=1, most=8) == 0
     breaker.success()
     assert breaker.allowed(5.0, in_flight=1, most=8) == 7
+
+
+def test_breaker_counts_failed_probes_and_not_the_calls_from_before_it_opened() -> None:
+    breaker = Breaker(100, 60_000)
+    for case in range(64):
+        breaker.failure(f"case {case}", now=0.0)
+    assert breaker.allowed(0.5, in_flight=0, most=64) == 1, "64 calls under way are one outage"
+    breaker.failure("probe", now=0.5)
+    assert breaker.allowed(0.6, in_flight=0, most=64) == 0

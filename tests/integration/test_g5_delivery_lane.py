@@ -1,0 +1,264 @@
+"""G5: nothing that one record, one answer or one member does stops a delivery lane, makes it spin or parks
+what it should not (real broker, real HTTP)."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from delivery_harness import (
+    FakeTown,
+    create_topics,
+    delivering,
+    give,
+    member,
+    outcomes,
+    serving,
+    settings_for,
+    settled,
+)
+
+from adapters.ports import Dispatch, Reply, ReplyKind, Submission
+from hub.config import Settings
+from hub.delivery.lane import DeliveryLane
+from hub.delivery.model import queue_key
+from hub.directory.model import Guarantee
+from hub.errors import LaneStopped
+from hub.kafka import open_producer
+from hub.lanes.lane import Lane
+from tests.servers import Kafka
+
+
+@pytest.fixture
+def settings(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> Settings:
+    return settings_for(kafka, topic_prefix, tmp_path)
+
+
+@pytest.fixture
+async def topics(settings: Settings) -> None:
+    await create_topics(settings)
+
+
+async def unavailable(document: dict[str, Any], call: int) -> web.StreamResponse:
+    return web.Response(status=503)
+
+
+async def silent(document: dict[str, Any], call: int) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    return web.Response()
+
+
+@pytest.mark.parametrize(
+    ("key", "headers"),
+    [
+        (b"46A", []),
+        (None, [("hub_dispatch", b"00" * 16)]),
+        (b"46A", [("hub_dispatch", b"00" * 16), ("hub_kind", b"case.withdrawn")]),
+        (b"\xff\xfe", [("hub_dispatch", b"00" * 16), ("ce_id", b"\xff")]),
+    ],
+    ids=["no dispatch id", "no key", "no envelope", "not text"],
+)
+async def test_g5_record_nobody_can_read_is_passed_and_the_next_is_delivered(
+    settings: Settings, topics: None, key: bytes | None, headers: list[tuple[str, bytes]]
+) -> None:
+    town = FakeTown()
+    async with open_producer(settings) as producer:
+        await producer.send("deliver.town", key, b"\x00", headers)  # type: ignore[arg-type]
+    sent = await give(settings, 1, 1)
+    async with serving(town) as url:
+        async with delivering(settings, member(url, Guarantee.IDEMPOTENT)):
+            await settled(settings, 1, 8)
+        async with delivering(settings, member(url, Guarantee.IDEMPOTENT)):
+            await asyncio.sleep(0.5)  # what was passed must not come back at a reopening either
+    assert town.order == sent
+
+
+class Answers:
+    """A port whose every call is answered the same."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+
+    async def deliver(self, dispatch: Dispatch, may_start: Callable[[], bool]) -> Reply:
+        return self.reply
+
+    async def query(self, dispatch: Dispatch) -> Reply:
+        return Reply(kind=ReplyKind.ABSENT)
+
+    async def close(self) -> None:
+        return None
+
+
+async def test_g5_message_in_an_answer_that_breaks_its_contract_parks_the_case_and_not_the_lane(
+    settings: Settings, topics: None
+) -> None:
+    bad = Submission(type="credit.answered", source_ref="x", body={"grade": "purple"}, occurred_at="")
+    port = Answers(Reply(kind=ReplyKind.DONE, answer=bad))
+    async with delivering(settings, member("http://127.0.0.1:1", Guarantee.IDEMPOTENT), port):
+        await give(settings, 2, 1)
+        lines = await settled(settings, 2, 8)
+    assert [(line["outcome"], line["code"]) for line in lines] == [("parked", "answer_invalid")] * 2
+
+
+@pytest.mark.parametrize("detail", ["", "\x00\x07", "x" * 5_000, "\ud800"])
+async def test_g5_whatever_a_refusal_says_it_reaches_the_sender(
+    settings: Settings, topics: None, detail: str
+) -> None:
+    port = Answers(Reply(kind=ReplyKind.REFUSED, code="", detail=detail))
+    async with delivering(settings, member("http://127.0.0.1:1", Guarantee.IDEMPOTENT), port):
+        await give(settings, 1, 1)
+        lines = await settled(settings, 1, 8)
+    assert [line["outcome"] for line in lines] == ["refused"]
+
+
+async def test_g5_open_breaker_over_an_empty_queue_still_takes_in(settings: Settings, topics: None) -> None:
+    """Credit queries lapse while the library is away: nothing is left to probe with, and the lane must not
+    wait for ever."""
+    town = FakeTown()
+    town.answer = unavailable
+    async with serving(town) as url, delivering(settings, member(url, Guarantee.IDEMPOTENT)) as stats:
+        await give(settings, 4, 1, ("hub_until", b"%d" % int(time.time() * 1000 + 1_500)))
+        await asyncio.sleep(1.0)
+        assert stats.breaker != "closed"
+        lines = await settled(settings, 4, 8)
+        assert {line["outcome"] for line in lines} == {"cancelled"}
+        town.answer = town.take
+        await give(settings, 6, 2)
+        await settled(settings, 4 + 12, 8)
+    assert sum(town.effects.values()) == 12
+
+
+async def test_g5_lane_does_not_spin_while_its_member_is_away(settings: Settings, topics: None) -> None:
+    town = FakeTown()
+    town.answer = unavailable
+    turns = 0
+
+    def counted(_: Lane, worker: DeliveryLane) -> None:
+        turn = worker._turn
+
+        async def counting(records: Any) -> None:
+            nonlocal turns
+            turns += 1
+            await turn(records)
+
+        worker._turn = counting  # type: ignore[method-assign]
+
+    slow = {"retry_delay_ms_min": 200, "retry_delay_ms_max": 5_000}
+    async with (
+        serving(town) as url,
+        delivering(settings, member(url, Guarantee.IDEMPOTENT, **slow), prepare=counted) as stats,
+    ):
+        await give(settings, 10, 1)
+        await asyncio.sleep(2.0)
+        assert stats.breaker == "open"
+        turns = 0
+        await asyncio.sleep(1.0)
+    assert turns < 30
+
+
+async def test_g4_call_does_not_start_when_the_commit_of_its_intent_took_too_long(
+    settings: Settings, topics: None
+) -> None:
+    """A process stopped between the broker's commit and its own reading of the answer: a successor may have
+    judged the call meanwhile, so the window is measured from before the commit."""
+    town = FakeTown()
+    slow = True
+
+    def slowed(lane: Lane, _: DeliveryLane) -> None:
+        commit = lane.commit
+
+        async def slowly(*args: Any) -> None:
+            await commit(*args)
+            if slow:
+                await asyncio.sleep(0.4)
+
+        lane.commit = slowly  # type: ignore[method-assign]
+
+    known = {"start_within_ms": 200}
+    async with (
+        serving(town) as url,
+        delivering(settings, member(url, Guarantee.BLIND, **known), prepare=slowed),
+    ):
+        await give(settings, 1, 1)
+        await asyncio.sleep(2.0)
+        assert town.calls == {}
+        slow = False
+        lines = await settled(settings, 1, 8)
+    assert [line["outcome"] for line in lines] == ["delivered"]
+
+
+async def test_g5_silent_blind_member_does_not_get_every_case_in_doubt(
+    settings: Settings, topics: None
+) -> None:
+    town = FakeTown()
+    town.answer = silent
+    limits = {"call_timeout_ms": 100, "calls_in_flight_max": 2, "retry_delay_ms_min": 2_000}
+    async with (
+        serving(town) as url,
+        delivering(settings, member(url, Guarantee.BLIND, **limits, retry_delay_ms_max=60_000)) as stats,
+    ):
+        await give(settings, 20, 1)
+        await asyncio.sleep(2.5)
+        assert stats.breaker == "open"
+        doubted = len(await outcomes(settings))
+    assert doubted <= 4
+    assert sum(town.calls.values()) == doubted
+
+
+async def test_g5_restart_while_a_blind_member_is_away_puts_nothing_in_doubt(
+    settings: Settings, topics: None
+) -> None:
+    """The member said it took nothing, so the intent is no open question to a successor."""
+    town = FakeTown()
+    town.answer = unavailable
+    limits = {
+        "call_timeout_ms": 200,
+        "start_within_ms": 100,
+        "retry_delay_ms_min": 5_000,
+        "retry_delay_ms_max": 60_000,
+    }
+    async with serving(town) as url:
+        for _ in range(2):
+            async with delivering(settings, member(url, Guarantee.BLIND, **limits)):
+                await give(settings, 4, 1)
+                await asyncio.sleep(1.0)
+                assert await outcomes(settings) == []
+        town.answer = town.take
+        async with delivering(settings, member(url, Guarantee.BLIND, **limits)):
+            lines = await settled(settings, 4, 8)
+    assert Counter(line["outcome"] for line in lines)["in_doubt"] == 0
+
+
+async def test_g4_dispatch_that_comes_twice_while_it_waits_is_called_once(
+    settings: Settings, topics: None
+) -> None:
+    town = FakeTown()
+    town.idempotent = False
+    sent = await give(settings, 1, 2)
+    await give(settings, 1, 2)
+    async with serving(town) as url, delivering(settings, member(url, Guarantee.BLIND)):
+        await settled(settings, 2, 8)
+        await asyncio.sleep(0.5)
+        assert len(await outcomes(settings)) == 2
+    assert town.order == sent
+    assert set(town.calls.values()) == {1}
+
+
+async def test_g5_queue_entry_of_another_release_stops_this_lane_and_says_why(
+    settings: Settings, topics: None
+) -> None:
+    def written(lane: Lane, _: DeliveryLane) -> None:
+        lane.store.write({queue_key("46A", 7): b"\x09later"}, lane.store.meta())  # type: ignore[arg-type]
+
+    await give(settings, 1, 1)
+    town = FakeTown()
+    async with serving(town) as url:
+        async with delivering(settings, member(url, Guarantee.IDEMPOTENT)):
+            await settled(settings, 1, 8)
+        with pytest.raises(LaneStopped, match="46A"):
+            async with delivering(settings, member(url, Guarantee.IDEMPOTENT), prepare=written):
+                await asyncio.sleep(1.0)
