@@ -14,12 +14,20 @@ BEIJING: Final = ZoneInfo("Asia/Shanghai")
 LINES_MAX: Final = 200
 OPAQUE: Final = frozenset({"content"})
 
+# What the hub asks with another message's body: no contract of its own.
+HUB_KINDS: Final = {
+    "credit.query": ("信用查询", "Credit query"),
+    "credit.review": ("请求人工信用核验", "Review request"),
+}
+
 Line = tuple[int, str, str]
 """(depth, label, value); a record or list has an empty value and its lines follow one deeper."""
 
 
 def type_label(type_: str, chinese: bool) -> str:
     """办件申请 / Case submitted; the type itself when no contract is known."""
+    if type_ in HUB_KINDS:
+        return HUB_KINDS[type_][0 if chinese else 1]
     try:
         contract = load().by_type(type_)
     except ContractError:

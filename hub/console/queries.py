@@ -19,7 +19,7 @@ _MESSAGES: Final = """
 SELECT id, case_no, type, source, source_ref, occurred_at, received_at, routed_at, disposition, reason, zh,
 en, originated, causation,
   grade, digest, body::text AS body
-FROM messages WHERE case_no = $1 ORDER BY coalesce(routed_at, received_at), occurred_at, id LIMIT $2"""
+FROM messages WHERE case_no = $1 ORDER BY coalesce(received_at, routed_at), occurred_at, id LIMIT $2"""
 _DISPATCHES: Final = "SELECT * FROM dispatches WHERE case_no = $1 ORDER BY listed_at, member LIMIT $2"
 _OPEN_DISPATCHES: Final = """
 SELECT d.*, m.type, m.source, (SELECT count(*) FROM dispatches b WHERE b.behind = d.id) AS behind_count
