@@ -27,7 +27,7 @@ def record_checker(record: Record, contract: str) -> Checker:
     """A checker of objects. The result holds every field, None where absent; rules between fields run
     last."""
     plan = tuple(
-        (f.name, f.required, _blank_is_absent(f), _checker(f, contract), Say(f, contract))
+        (f.name, f.required, _blank_is_absent(f), _plain_max(f), _checker(f, contract), Say(f, contract))
         for f in record.fields
     )
     names = frozenset(field.name for field in record.fields)
@@ -41,12 +41,24 @@ def record_checker(record: Record, contract: str) -> Checker:
             return None
         result: dict[str, Any] = {}
         before = len(errors)
-        for name, required, blank_is_absent, checker, say in plan:
-            given = value.get(name)
+        get = value.get
+        for name, required, blank_is_absent, plain_max, checker, say in plan:
+            given = get(name)
             if given is None or (blank_is_absent and given == ""):
                 result[name] = None
                 if required:
                     say(errors, "required", "必填，缺失", "is required and missing", at=name)
+                continue
+            # Ordinary text, most of a body, is let through here; whatever is not goes to its checker to be
+            # named.
+            if (
+                plain_max
+                and type(given) is str
+                and 0 < len(given) <= plain_max
+                and given.isprintable()
+                and not given.isspace()
+            ):
+                result[name] = given
                 continue
             count = len(errors)
             result[name] = checker(given, errors)
@@ -60,6 +72,12 @@ def record_checker(record: Record, contract: str) -> Checker:
         return result
 
     return run
+
+
+def _plain_max(field: Field) -> int:
+    """The length of a text field that has no other limit; 0 for every other field."""
+    other_limits = {"pattern", "check", "enumCodes"} & field.attributes.keys()
+    return 0 if field.kind is not Kind.STRING or other_limits else field.attributes.get("maxLength", 0)
 
 
 def _blank_is_absent(field: Field) -> bool:

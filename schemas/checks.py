@@ -4,6 +4,7 @@ directory is not asked here."""
 import re
 from collections.abc import Callable
 from datetime import date
+from operator import mul
 from typing import Final
 
 _USCC_ALPHABET: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"  # no I, O, S, V, Z
@@ -28,9 +29,8 @@ REGION_FORM: Final = re.compile(r"[1-9][0-9]{5}(?:[0-9]{3}|[0-9]{6})?")
 def uscc_check_character(first17: str) -> str:
     """The 18th character of a unified social credit code (GB 32100-2015). Raises KeyError for a character
     outside the alphabet."""
-    total = sum(
-        _USCC_VALUE[character] * weight for character, weight in zip(first17, _USCC_WEIGHTS, strict=True)
-    )
+    # map, not a generator: two of these and an identity number in every submission.
+    total = sum(map(mul, map(_USCC_VALUE.__getitem__, first17), _USCC_WEIGHTS))
     return _USCC_ALPHABET[-total % 31]
 
 
@@ -42,9 +42,7 @@ def uscc_ok(code: str) -> bool:
 def id_number_check_character(first17: str) -> str:
     """The 18th character of a citizen's identity number (GB 11643-1999, ISO 7064 MOD 11-2). first17: 17
     ASCII digits."""
-    return _ID_CHECK[
-        sum(int(digit) * weight for digit, weight in zip(first17, _ID_WEIGHTS, strict=True)) % 11
-    ]
+    return _ID_CHECK[sum(map(mul, map(int, first17), _ID_WEIGHTS)) % 11]
 
 
 def id_number_ok(number: str) -> bool:
