@@ -8,14 +8,14 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import structlog
 from litestar import Litestar, Request
 from litestar.exceptions import HTTPException
 from litestar.response import Response
-from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
+from litestar.types import ASGIApp, ControllerRouterHandler, HTTPScope, Receive, Scope, Send
 
 from hub import directory
 from hub.config import Settings, SettingsError
@@ -28,7 +28,7 @@ from hub.gateway.metrics import Metrics
 from hub.gateway.producer import PatientProducer
 from hub.gateway.records import Records
 from hub.gateway.store import FileStore
-from hub.gateway.wire import rejection, send_json
+from hub.gateway.wire import rejection, send_rejection
 from signing.digest import hmac_sm3
 
 log = structlog.get_logger()
@@ -52,17 +52,6 @@ class Context(msgspec.Struct, frozen=True):
 
 def build_app(context: Context) -> ASGIApp:
     """The ASGI application with every route."""
-    app = Litestar(
-        route_handlers=list(_handlers(context)),
-        openapi_config=None,
-        exception_handlers={Rejected: _on_rejected, HTTPException: _on_http, Exception: _on_failure},
-        request_max_body_size=None,
-        debug=False,
-    )
-    return _Gate(app, context.metrics)
-
-
-def _handlers(context: Context) -> Iterable[ControllerRouterHandler]:
     settings = context.settings
     intake = Intake(
         context.producer,
@@ -72,7 +61,19 @@ def _handlers(context: Context) -> Iterable[ControllerRouterHandler]:
         pseudonym_key=settings.pseudonym_key,
         record_bytes_max=settings.body_bytes_max,
     )
-    yield from rest.routes(context.callers, intake, context.metrics, body_bytes_max=settings.body_bytes_max)
+    app = Litestar(
+        route_handlers=list(_handlers(context, intake)),
+        openapi_config=None,
+        exception_handlers={Rejected: _on_rejected, HTTPException: _on_http, Exception: _on_failure},
+        request_max_body_size=None,
+        debug=False,
+    )
+    messages = rest.door(context.callers, intake, context.metrics, body_bytes_max=settings.body_bytes_max)
+    return _Gate(app, messages, context.metrics)
+
+
+def _handlers(context: Context, intake: Intake) -> Iterable[ControllerRouterHandler]:
+    settings = context.settings
     yield from sp_door.routes(
         context.callers, intake, context.metrics, province=settings.province, url=settings.gateway_url
     )
@@ -133,10 +134,12 @@ async def _opened(records: Records | None) -> AsyncIterator[None]:
 
 
 class _Gate:
-    """Bounds the requests under way and counts every answer."""
+    """Bounds the requests under way and counts every answer; the busiest door is reached without
+    Litestar."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, messages: rest.Door, metrics: Metrics) -> None:
         self._app = app
+        self._messages = messages
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,9 +156,21 @@ class _Gate:
 
         metrics.in_flight += 1
         try:
-            await self._app(scope, receive, counted)
+            if scope["path"].rstrip("/") == rest.PATH:
+                await self._submit(cast(HTTPScope, scope), receive, counted)
+            else:
+                await self._app(scope, receive, counted)
         finally:
             metrics.in_flight -= 1
+
+    async def _submit(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        try:
+            await self._messages(scope, receive, send)
+        except Rejected as error:
+            await send_rejection(send, error)
+        except Exception as error:
+            log.error("gateway.failure", path=rest.PATH, exc_info=error)
+            await send_rejection(send, _failed())
 
 
 def _door(path: str) -> str:
@@ -176,8 +191,9 @@ async def _send_busy(send: Send) -> None:
         "busy",
         f"同时处理的请求已达 {REQUESTS_IN_FLIGHT_MAX} 个，请稍后原样重发",
         f"{REQUESTS_IN_FLIGHT_MAX} requests are under way, send the same again later",
+        retry_after_s=1,
     )
-    await send_json(send, 503, busy.body(), ((b"retry-after", b"1"),))
+    await send_rejection(send, busy)
 
 
 def _on_rejected(_: Request[Any, Any, Any], error: Rejected) -> Response[bytes]:
@@ -192,13 +208,15 @@ def _on_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]
 
 def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("gateway.failure", path=request.scope["path"], exc_info=error)
-    return rejection(
-        Rejected(
-            500,
-            "internal",
-            "枢纽内部错误，未出具回执，可原样重发",
-            "internal error, no receipt was given; the same may be sent again",
-        )
+    return rejection(_failed())
+
+
+def _failed() -> Rejected:
+    return Rejected(
+        500,
+        "internal",
+        "枢纽内部错误，未出具回执，可原样重发",
+        "internal error, no receipt was given; the same may be sent again",
     )
 
 

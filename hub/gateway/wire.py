@@ -114,3 +114,9 @@ async def send_json(
     }
     await send(start)
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def send_rejection(send: Send, error: Rejected) -> None:
+    """A refusal written straight to the server."""
+    retry = ((b"retry-after", b"%d" % error.retry_after_s),) if error.retry_after_s else ()
+    await send_json(send, error.status, error.body(), retry)
