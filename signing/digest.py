@@ -19,22 +19,26 @@ def sm3_portable(data: bytes) -> bytes:
     return digest
 
 
-def _sm3_openssl(data: bytes) -> bytes:
-    return hashlib.new("sm3", data, usedforsecurity=False).digest()
+def _probe() -> Callable[[bytes], bytes] | None:
+    """SM3 by OpenSSL, or None. Listed is not always usable (FIPS builds): try it once."""
+    if not HASHLIB_HAS_SM3:
+        return None
+    try:
+        fresh = hashlib.new("sm3", usedforsecurity=False)
+    except ValueError:
+        return None
+
+    def digest(data: bytes) -> bytes:
+        # A copy: OpenSSL 3 looks an algorithm up by name for every new one, which takes as long as hashing.
+        state = fresh.copy()
+        state.update(data)
+        return state.digest()
+
+    return digest
 
 
-def _probe() -> Callable[[bytes], bytes]:
-    """Listed is not always usable (FIPS builds): try it once."""
-    if HASHLIB_HAS_SM3:
-        try:
-            _sm3_openssl(b"")
-        except ValueError:
-            return sm3_portable
-        return _sm3_openssl
-    return sm3_portable
-
-
-_sm3 = _probe()
+_sm3_openssl = _probe()
+_sm3 = _sm3_openssl or sm3_portable
 
 
 def sm3(data: bytes) -> bytes:
@@ -68,7 +72,7 @@ def hmac_sm3_portable(key: bytes, data: bytes) -> bytes:
 
 def hmac_sm3(key: bytes, data: bytes) -> bytes:
     """HMAC-SM3, 32 bytes (RFC 2104 with GB/T 32905-2016)."""
-    if _sm3 is _sm3_openssl:
+    if _sm3_openssl is not None:
         return hmac.digest(key, data, "sm3")
     return hmac_sm3_portable(key, data)
 
