@@ -104,7 +104,8 @@ def load_object(document: bytes, *, body_bytes_max: int = BODY_BYTES_MAX) -> dic
     if not isinstance(value, dict):
         _refuse("$", "object", "正文必须是 JSON 对象", "the document must be a JSON object")
     openings = document.count(b"{") + document.count(b"[")
-    if openings > DEPTH_MAX or any(mark in document for mark in _SUSPECT):
+    escapes = b"\\" in document and any(mark in document for mark in _SUSPECT)
+    if openings > DEPTH_MAX or escapes:
         _inspect(value, 1)
     return value
 
