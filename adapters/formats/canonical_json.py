@@ -4,6 +4,7 @@ Only shape and limits are checked here; what a body must contain is the contract
 
 import base64
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final, NoReturn
 
@@ -33,6 +34,8 @@ _NAMES: Final = {
 }
 # Escapes that can smuggle a control character; only then is every string looked at.
 _SUSPECT: Final = (b"\\u00", b"\\b", b"\\f", b"\\ud", b"\\uD", b"\\uf", b"\\uF")
+
+_FORBIDDEN: Final = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
 
 # Integer fields of the contracts that are points in time, beside those whose name ends in "At".
 _TIME_NAMES: Final = frozenset({"promiseDate", "deadline", "validFrom"})
@@ -197,11 +200,8 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_co
 def _inspect(value: Any, depth: int) -> None:
     """Depth, and characters no member's XML could carry (XML 1.0 §2.2)."""
     if isinstance(value, str):
-        for character in value:
-            if (character < " " and character not in "\t\n\r") or "\ud800" <= character <= "\udfff":
-                _refuse_character(character)
-            if character in "\ufffe\uffff":
-                _refuse_character(character)
+        if found := _FORBIDDEN.search(value):
+            _refuse_character(found[0])
         return
     if not isinstance(value, dict | list):
         return
