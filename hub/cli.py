@@ -130,6 +130,17 @@ def case_(number: str) -> None:
     _run(show_case(_settings(), number))
 
 
+@govhub.command()
+@click.argument("number")
+@click.option("--reason", required=True, help="原因，记入日志 / why; recorded")
+def redrive(number: str, reason: str) -> None:
+    """重投一件停放的办件：同序、同号 / decide a parked case's queue again, in order and with the same ids."""
+    from hub.client import redrive_case
+
+    _run(redrive_case(_settings(), number, reason))
+    click.echo(f"已提交重投 / redrive handed to the router: {number}")
+
+
 @govhub.command("reconcile")
 @click.option("--full", is_flag=True, help="重读全部保留的记录 / re-read all that is retained")
 @click.option("--book", "books", multiple=True, metavar="NAME=URL", help="成员账簿 / a member's own book")

@@ -1,6 +1,7 @@
 """What the command line does as a client of the gateway: submit a file signed as a member, show a case."""
 
 import asyncio
+import getpass
 import json
 import os
 import secrets
@@ -10,10 +11,13 @@ from typing import Any, Final
 
 import aiohttp
 import click
+import msgspec
 
 from hub import directory
 from hub.config import Settings
 from hub.errors import HubError
+from hub.kafka import open_producer
+from hub.router.lane import Command
 from signing.http_auth import sign_request
 
 _TIMEOUT_S: Final = 30
@@ -69,3 +73,11 @@ async def show_case(settings: Settings, number: str, member: str = "platform") -
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
     if status >= 400:
         raise HubError(f"HTTP {status}")
+
+
+async def redrive_case(settings: Settings, number: str, reason: str) -> None:
+    """Hand a redrive to the lane that owns the case; the lane carries it out in its own transaction. Raises
+    BrokerAway."""
+    command = Command("redrive", getpass.getuser(), reason)
+    async with open_producer(settings) as producer:
+        await producer.send("commands.router", number.encode(), msgspec.json.encode(command), [])
