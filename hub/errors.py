@@ -9,6 +9,11 @@ class BrokerAway(HubError):
     """No broker acknowledged in time: nothing is promised; trying again is safe."""
 
 
+class StoreBusy(HubError):
+    """Another process on this machine holds the lane's store (stopped, or dying): try again, the other lanes
+    go on."""
+
+
 class Fenced(HubError):
     """Another producer took this transactional id, or the coordinator timed the transaction out: close the
     lane and reopen it."""

@@ -5,6 +5,7 @@ followed. Also publishes the directory's files into those topics.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -16,7 +17,7 @@ from hub.config import Settings
 from hub.directory.checks import TABLES
 from hub.directory.errors import DirectoryError
 from hub.directory.records import from_records, to_records
-from hub.errors import HubError
+from hub.errors import BrokerAway, HubError
 from hub.kafka import Reader, Record, open_reader, write_all
 from hub.routing import credit
 from hub.routing.tables import Limits, Standing, Tables
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 
 _PREFIX: Final = "directory."
 _SETTLE_MS: Final = 300
+_SEEN_BYTES_MAX: Final = 1 << 18
 
 
 class TablesFollower:
@@ -37,10 +39,16 @@ class TablesFollower:
         self._raw: dict[str, dict[bytes, bytes]] = {table: {} for table in TABLES}
         self._credit: dict[str, Standing] = {}
         self._current: Tables | None = None
+        self._following: asyncio.Task[None] | None = None
 
     @property
     def current(self) -> Tables:
-        """The snapshot to decide by."""
+        """The snapshot to decide by. Raises HubError when nothing follows the topics any more: no lane may
+        decide by a directory that grows old unnoticed."""
+        if self._following is not None and self._following.done():
+            raise HubError(
+                f"目录不再更新 / the directory is not followed any more: {_end_of(self._following)}"
+            )
         assert self._current is not None, "tables not loaded"
         return self._current
 
@@ -60,18 +68,32 @@ class TablesFollower:
     async def follow(self) -> None:
         """Apply changes as they come, until cancelled. A directory that does not check keeps the snapshot
         before it."""
+        changed_at: float | None = None
         while True:
-            records = await self._reader.poll(_SETTLE_MS, 1_000)
-            if not records or not self._apply(records):
+            try:
+                records = await self._reader.poll(_SETTLE_MS, 1_000)
+            except BrokerAway as error:
+                log.warning("directory.waiting", reason=str(error))
+                await asyncio.sleep(_SETTLE_MS / 1000)
                 continue
-            # A publish is many records; let it finish, a half of it would not check.
-            while more := await self._reader.poll(_SETTLE_MS, 1_000):
-                self._apply(more)
+            now = time.monotonic()
+            if self._apply(records):
+                changed_at = now
+            # A publish is many records; let it finish, a half of it would not check. Credit standings come on
+            # the same reader all the time and delay nothing.
+            if changed_at is None or now - changed_at < _SETTLE_MS / 1000:
+                continue
+            changed_at = None
             try:
                 self._rebuild()
                 log.info("directory.changed", version=self.current.version)
             except DirectoryError as error:
                 log.error("directory.refused", reason=str(error))
+
+    def begin_following(self) -> asyncio.Task[None]:
+        """`follow` as a task of its own, watched by `current`."""
+        self._following = asyncio.create_task(self.follow(), name="tables")
+        return self._following
 
     def _apply(self, records: list[Record]) -> bool:
         """Take records into the raw tables; True when the directory (not only a credit standing) changed."""
@@ -105,8 +127,14 @@ class TablesFollower:
             held_max=settings.early_held_max,
             parked_max=settings.parked_behind_max,
             credit_timeout_ms=settings.credit_timeout_ms,
+            # A case's state is one record: it must fit into a batch with the ids it remembers.
+            state_bytes_max=min(1 << 20, max(1 << 16, settings.batch_bytes_max - _SEEN_BYTES_MAX)),
         )
         self._current = Tables(from_records(self._raw), self._credit, limits)
+
+
+def _end_of(task: "asyncio.Task[None]") -> str:
+    return "cancelled" if task.cancelled() else repr(task.exception())
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +143,7 @@ async def follow_tables(settings: Settings) -> AsyncIterator[TablesFollower]:
     async with open_reader(settings) as reader:
         follower = TablesFollower(settings, reader)
         await follower.load()
-        task = asyncio.create_task(follower.follow(), name="tables")
+        task = follower.begin_following()
         try:
             yield follower
         finally:

@@ -1,4 +1,4 @@
-"""The calls of one delivery lane (G4): each runs beside the rolling transaction and leaves what came back in a
+"""The calls of one delivery lane (G4): they run beside the rolling transaction and leave what came back in a
 list.
 
 No state of a case is changed here and nothing is decided about an answer.

@@ -4,7 +4,7 @@ writes."""
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import aiokafka.errors
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -115,11 +115,14 @@ class LaneProducer:
         """
         producer = self._producer
         try:
-            await producer.begin_transaction()
-            futures = [(place, await self._send(place, records)) for place, records in outputs.items()]
-            if offsets:
-                await producer.send_offsets_to_transaction(dict(offsets), group)
-            first = await _await_all(futures)
+            # A transactional batch never expires in aiokafka: without this bound a stuck producer would
+            # keep its lane "open" and silent for ever.
+            async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000):
+                await producer.begin_transaction()
+                futures = [(place, await self._send(place, records)) for place, records in outputs.items()]
+                if offsets:
+                    await producer.send_offsets_to_transaction(dict(offsets), group)
+                first = await _await_all(futures)
         except OutputRefused:
             await self._abort()
             raise
@@ -173,12 +176,21 @@ class LaneProducer:
                 await self._producer.abort_transaction()
 
     async def close(self) -> None:
-        """Close without committing anything."""
-        with contextlib.suppress(
-            aiokafka.errors.KafkaError, AssertionError, TimeoutError, asyncio.InvalidStateError
-        ):
-            async with asyncio.timeout(5):
-                await self._producer.stop()
+        """Close without committing or flushing anything. What does not end in 5 s (the broker is away) ends
+        later by itself: cancelled half-way, aiokafka's tasks and sockets would stay for ever."""
+        ending = asyncio.create_task(self._end(), name=f"closing {self.transactional_id}")
+        _CLOSING.add(ending)
+        ending.add_done_callback(_CLOSING.discard)
+        ending.add_done_callback(_forget)
+        await asyncio.wait({ending}, timeout=5)
+
+    async def _end(self) -> None:
+        # Unsent batches would be flushed by stop(), which waits for the broker.
+        self._producer._message_accumulator.fail_all(aiokafka.errors.ProducerClosed())
+        await self._producer.stop()
+
+
+_CLOSING: Final[set["asyncio.Task[None]"]] = set()
 
 
 def _forget(task: "asyncio.Future[Any]") -> None:

@@ -2,7 +2,7 @@
 assignments."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import aiokafka.errors
@@ -13,6 +13,17 @@ from hub.errors import BrokerAway
 from hub.kafka.types import Record
 
 _FETCH_WAIT_MS: Final = 500
+
+
+@contextlib.contextmanager
+def _away() -> Iterator[None]:
+    """The broker's errors in the hub's words, so that a lane reopens instead of ending its process."""
+    try:
+        yield
+    except (aiokafka.errors.OffsetOutOfRangeError, aiokafka.errors.NoOffsetForPartitionError) as error:
+        raise LookupError(f"位置已不在日志内 / position outside the log: {error}") from error
+    except (aiokafka.errors.KafkaError, TimeoutError) as error:
+        raise BrokerAway(repr(error)) from error
 
 
 class Reader:
@@ -52,7 +63,8 @@ class Reader:
     async def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
         """All partitions of these topics (full names), in order; a topic that does not exist gives none."""
         wanted = list(topics)
-        cluster = await self._consumer._client.fetch_all_metadata()
+        with _away():
+            cluster = await self._consumer._client.fetch_all_metadata()
         return [
             TopicPartition(topic, p)
             for topic in wanted
@@ -61,12 +73,14 @@ class Reader:
 
     async def start_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """First retained offset per partition."""
-        offsets: dict[TopicPartition, int] = await self._consumer.beginning_offsets(list(partitions))
+        with _away():
+            offsets: dict[TopicPartition, int] = await self._consumer.beginning_offsets(list(partitions))
         return offsets
 
     async def stable_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Last stable offset per partition: everything below it is committed or aborted."""
-        offsets: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
+        with _away():
+            offsets: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
         return offsets
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -80,16 +94,16 @@ class Reader:
         """Committed records, per partition in order; empty after wait_ms.
 
         Raises LookupError when a position is outside what the broker retains: nothing is skipped silently.
+        Raises BrokerAway for any other error of the broker.
         """
-        try:
+        with _away():
             batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=records_max)
-        except aiokafka.errors.OffsetOutOfRangeError as error:
-            raise LookupError(f"位置已不在日志内 / position outside the log: {error}") from error
         return [record for records in batches.values() for record in records]
 
     async def poll_partition(self, place: TopicPartition, wait_ms: int, records_max: int) -> list[Record]:
         """Like poll, for one of the assigned partitions."""
-        batches = await self._consumer.getmany(place, timeout_ms=wait_ms, max_records=records_max)
+        with _away():
+            batches = await self._consumer.getmany(place, timeout_ms=wait_ms, max_records=records_max)
         return list(batches.get(place, []))
 
     async def position(self, place: TopicPartition) -> int:

@@ -229,8 +229,12 @@ class Lane:
         return self.store.range(start, end, limit)
 
     async def poll(self, wait_ms: int, records_max: int) -> list[Record]:
-        """Next committed input records, per partition in order."""
-        return await self.reader.poll(wait_ms, records_max)
+        """Next committed input records, per partition in order. Raises LaneStopped for a position outside the
+        log, BrokerAway."""
+        try:
+            return await self.reader.poll(wait_ms, records_max)
+        except LookupError as error:
+            raise LaneStopped(f"{self.spec.name}: {error}") from error
 
     async def commit(
         self,
@@ -264,14 +268,18 @@ class Lane:
         self.store.write(applied, self._meta(self._changelog_next))
 
     async def close(self) -> None:
-        """Commit nothing more; the successor aborts whatever is open."""
-        if self._producer is not None:
-            await self._producer.close()
-        if self._reader is not None:
-            await self._reader.stop()
-        if self._store is not None:
-            self._store.close()
-        self._producer = self._reader = self._store = None
+        """Commit nothing more; the successor aborts whatever is open. Cancelled at any point, it still lets
+        go of all three; the store first, because the next owner waits for it."""
+        store, producer, reader = self._store, self._producer, self._reader
+        self._store = self._producer = self._reader = None
+        if store is not None:
+            store.close()
+        try:
+            if producer is not None:
+                await producer.close()
+        finally:
+            if reader is not None:
+                await reader.stop()
 
 
 class _OtherLog(Exception):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import structlog
 from rocksdict import (
     BlockBasedOptions,
     Cache,
@@ -22,6 +23,9 @@ from rocksdict import (
 )
 
 from hub.config import Settings
+from hub.errors import StoreBusy
+
+log = structlog.get_logger()
 
 POSITION_KEY: Final = b"\x00position"
 _META_KEY: Final = b"\x00meta"
@@ -70,7 +74,9 @@ class StoreResources:
 
 
 class Store:
-    """Opened by whoever owns the lane. Keys and values are bytes; an empty store has no meta."""
+    """Opened by whoever owns the lane; raises StoreBusy while another process has it open.
+
+    Keys and values are bytes; an empty store has no meta."""
 
     def __init__(self, path: Path, resources: StoreResources) -> None:
         self._path = path
@@ -84,9 +90,18 @@ class Store:
             try:
                 return Rdict(str(self._path), self._resources.options())
             except Exception as error:
-                # A predecessor on this machine that is just dying still holds the lock file.
-                if "lock" not in str(error).lower() or time.monotonic() > until:
+                # rocksdict has one exception class; RocksDB's status is the first word of its text.
+                text = str(error)
+                if "corruption" in text.lower():
+                    # The changelog has everything: a damaged store is only a slow opening.
+                    log.error("store.damaged", path=str(self._path), reason=text)
+                    shutil.rmtree(self._path)
+                    return Rdict(str(self._path), self._resources.options())
+                if "lock" not in text.lower():
                     raise
+                # A predecessor on this machine that is dying, or stopped, still holds the lock file.
+                if time.monotonic() > until:
+                    raise StoreBusy(f"状态库被占用 / another process holds the store: {text}") from error
                 time.sleep(0.05)
 
     def meta(self) -> StoreMeta | None:

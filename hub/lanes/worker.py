@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from hub.config import Settings
-from hub.errors import BrokerAway, Fenced, HubError, LaneStopped, OutputRefused, UnknownOutcome
+from hub.errors import BrokerAway, Fenced, HubError, LaneStopped, OutputRefused, StoreBusy, UnknownOutcome
 from hub.kafka import Membership, TopicPartition
 
 log = structlog.get_logger()
@@ -55,6 +55,7 @@ class Worker:
         self._runner = runner
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._joined = False
+        self._ending = False
         self.lanes: dict[TopicPartition, LaneState] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -70,6 +71,8 @@ class Worker:
             for task in done:
                 task.result()
         finally:
+            # A rebalance during the closing must not open lanes that nobody closes.
+            self._ending = True
             for task in (watching, stopping, checking):
                 task.cancel()
             await self._close(list(self._tasks))
@@ -87,6 +90,8 @@ class Worker:
 
     async def _assigned(self, assigned: set[TopicPartition]) -> None:
         self._joined = True
+        if self._ending:
+            return
         # A lane that is still ours stays open and pays no restore.
         await self._close([place for place in self._tasks if place not in assigned])
         for place in sorted(assigned - set(self._tasks)):
@@ -131,7 +136,7 @@ class Worker:
                 # are still a member:
                 # a zombie that reopens at once would fence the true owner.
                 await self._wait(state, error, 1.5 * self._settings.heartbeat_interval_ms)
-            except (BrokerAway, UnknownOutcome, OutputRefused) as error:
+            except (BrokerAway, UnknownOutcome, OutputRefused, StoreBusy) as error:
                 await self._wait(state, error, self._settings.reopen_delay_ms)
 
     async def _wait(self, state: LaneState, error: HubError, delay_ms: float) -> None:

@@ -29,6 +29,8 @@ log = structlog.get_logger()
 _TIMERS_MAX: Final = 200
 _CASE: Final = b"c"
 _TIMER: Final = b"t"
+_BEHIND: Final = "behind"  # the reason that hub/routing gives to what waits behind its own parked case
+Input = tuple[str, int]
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -61,7 +63,7 @@ class ParkBrake:
         for _, decision in decisions:
             for verdict in decision.verdicts:
                 if not verdict.originated:
-                    self._last.append(verdict.reason if verdict.disposition is Disposition.PARKED else "")
+                    self._last.append(_cause_of_parking(verdict))
         reasons = [reason for reason in self._last if reason]
         for reason in set(reasons):
             if (count := reasons.count(reason)) > self._most:
@@ -69,6 +71,49 @@ class ParkBrake:
                     f"停放闸 / park brake: 最近 {len(self._last)} 条中 {count} 条因 {reason} 停放 / "
                     f"{count} of the last {len(self._last)} decisions park for {reason}"
                 )
+
+
+def _cause_of_parking(verdict: Verdict) -> str:
+    """Why a message parked; "" for one that did not, and for one that only waits behind its own case: a busy
+    parked case must not stop the others (G5)."""
+    parked = verdict.disposition is Disposition.PARKED and verdict.reason != _BEHIND
+    return verdict.reason if parked else ""
+
+
+class BatchRefused(OutputRefused):
+    """A batch was refused; inputs are (topic, offset) of its records."""
+
+    def __init__(self, error: OutputRefused, inputs: list[Input], timers: list[Timer]) -> None:
+        super().__init__(str(error), error.place)
+        self.inputs = inputs
+        self.timers = timers
+
+
+class Trouble(msgspec.Struct):
+    """What a lane learnt from refused batches; it outlives the reopening. careful: so many inputs are taken
+    one by one. park, refuse: the input that was refused alone, and refused again when its case was to be
+    parked. stuck: timers that fail; they wait for a person, the others go on."""
+
+    careful: int = 0
+    park: Input | None = None
+    refuse: Input | None = None
+    stuck: set[Timer] = msgspec.field(default_factory=set)
+
+    def learn(self, error: BatchRefused) -> bool:
+        """What to do otherwise next time; False when nothing is left to try."""
+        count = len(error.inputs) + len(error.timers)
+        self.careful = max(self.careful, count, 1)
+        if count != 1:
+            return count > 1
+        if error.timers:
+            self.stuck.add(error.timers[0])
+        elif self.park != error.inputs[0]:
+            self.park = error.inputs[0]
+        elif self.refuse != error.inputs[0]:
+            self.refuse = error.inputs[0]
+        else:
+            return False
+        return True
 
 
 class RouterLane:
@@ -80,7 +125,7 @@ class RouterLane:
         lane: Lane,
         tables: Callable[[], Tables],
         stats: RouterStats,
-        careful: int = 0,
+        trouble: Trouble,
     ) -> None:
         self._settings = settings
         self._lane = lane
@@ -88,27 +133,28 @@ class RouterLane:
         self._stats = stats
         self._commands = settings.topic("commands.router")
         self._brake = ParkBrake(settings.park_brake_percent, settings.park_brake_window)
-        # > 0 after a refused batch: so many records are taken one by one.
-        self._careful = careful
-        self._refused_alone = -1
+        self._trouble = trouble
 
     async def run(self) -> None:
         """Work until cancelled. Raises what Lane.commit raises."""
-        settings, lane = self._settings, self._lane
+        settings, lane, trouble = self._settings, self._lane, self._trouble
         while True:
-            most = 1 if self._careful else settings.batch_records_max
-            records = await lane.poll(settings.poll_wait_ms, most)
+            records = await lane.poll(
+                settings.poll_wait_ms, 1 if trouble.careful else settings.batch_records_max
+            )
             now_ms = int(time.time() * 1000)
             timers = self._due(now_ms)
+            if trouble.careful:
+                timers = [] if records else timers[:1]
             if records or timers:
                 await self._batch(records, timers, now_ms)
-                self._careful = max(0, self._careful - len(records))
+                trouble.careful = max(0, trouble.careful - 1)
 
     def _due(self, now_ms: int) -> list[Timer]:
-        end = _TIMER + (now_ms + 1).to_bytes(8)
-        return [
-            msgspec.msgpack.decode(raw, type=Timer) for _, raw in self._lane.range(_TIMER, end, _TIMERS_MAX)
-        ]
+        end, stuck = _TIMER + (now_ms + 1).to_bytes(8), self._trouble.stuck
+        entries = self._lane.range(_TIMER, end, _TIMERS_MAX + len(stuck))
+        timers = [msgspec.msgpack.decode(raw, type=Timer) for _, raw in entries]
+        return [timer for timer in timers if timer not in stuck]
 
     async def _batch(self, records: list[Record], timers: list[Timer], now_ms: int) -> None:
         tables = self._tables()
@@ -116,8 +162,14 @@ class RouterLane:
         out = RouterOutbox(self._settings, self._lane.spec.partition, tables.version, now_ms)
         decisions: list[tuple[str, Decision]] = []
         for timer in timers:
+            try:
+                fired = decide_timer(timer, overlay[timer.subject], tables, now_ms)
+            except Exception as error:
+                # A defect of ours in one case: its timer waits for a person, the others go on.
+                log.error("timer.failed", purpose=timer.purpose, case_no=timer.subject, exc_info=error)
+                self._trouble.stuck.add(timer)
+                continue
             overlay.cleared(timer)
-            fired = decide_timer(timer, overlay[timer.subject], tables, now_ms)
             decisions.append((timer.subject, overlay.apply(timer.subject, fired)))
         decisions.extend(self._one(record, overlay, out, tables, now_ms) for record in records)
         self._brake.check(decisions)
@@ -126,7 +178,7 @@ class RouterLane:
         try:
             await self._lane.commit(out.outputs, overlay.changes, records)
         except OutputRefused as error:
-            raise BatchRefused(str(error), error.place, [record.offset for record in records]) from error
+            raise BatchRefused(error, [(r.topic, r.offset) for r in records], timers) from error
         self._count(decisions)
 
     def _one(
@@ -136,11 +188,16 @@ class RouterLane:
             return self._command(record, overlay, tables, now_ms)
         try:
             message = envelope.from_record(record.headers, record.value)
+            if record.key != message.subject.encode():
+                raise ValueError("记录的键与信封不符 / the record's key is not the envelope's subject")
         except ValueError as error:
             return "", _unreadable(record, str(error))
         out.came(message, record.headers)
         state = overlay[message.subject]
-        if record.offset == self._refused_alone:
+        if (record.topic, record.offset) == self._trouble.refuse:
+            reason, zh, en = _TOO_LARGE
+            decision = Decision(None, (Verdict(message, Disposition.REFUSED, reason, zh=zh, en=en),))
+        elif (record.topic, record.offset) == self._trouble.park:
             decision = park(message, state, *_TOO_LARGE, tables, now_ms)
         else:
             try:
@@ -156,18 +213,23 @@ class RouterLane:
         self, record: Record, overlay: "_Overlay", tables: Tables, now_ms: int
     ) -> tuple[str, Decision]:
         """An operator's command, consumed in the lane's own transaction: nothing else writes its state."""
-        subject = record.key.decode()
+        subject = (record.key or b"").decode(errors="replace")
+        if (record.topic, record.offset) == self._trouble.park:
+            log.error("command.output_refused", case_no=subject)
+            return subject, Decision(None)
         try:
-            command = msgspec.json.decode(record.value, type=Command)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            command = msgspec.json.decode(record.value or b"", type=Command)
+        except ValueError as error:
             log.error("command.unreadable", case_no=subject, reason=str(error))
             return subject, Decision(None)
         log.info("command", command=command.command, case_no=subject, by=command.by, reason=command.reason)
-        return subject, overlay.apply(subject, redrive(overlay[subject], tables, now_ms))
-
-    def park_offset(self, offset: int) -> None:
-        """The record at this input offset was refused alone: park its case."""
-        self._refused_alone = offset
+        try:
+            decision = redrive(overlay[subject], tables, now_ms)
+        except Exception as error:
+            # The case stays parked as it was; the command is used up.
+            log.error("command.failed", command=command.command, case_no=subject, exc_info=error)
+            return subject, Decision(None)
+        return subject, overlay.apply(subject, decision)
 
     def _count(self, decisions: list[tuple[str, Decision]]) -> None:
         for _, decision in decisions:
@@ -182,20 +244,12 @@ _TOO_LARGE: Final = Park("output_refused", "输出超过主题上限", "an outpu
 _DEFECT: Final = Park("decide_failed", "枢纽处理此办件时出错", "the hub failed on this case")
 
 
-class BatchRefused(OutputRefused):
-    """A batch was refused; offsets are those of its input records."""
-
-    def __init__(self, text: str, place: tuple[str, int] | None, offsets: list[int]) -> None:
-        super().__init__(text, place)
-        self.offsets = offsets
-
-
 class _Overlay:
     """The batch's view of the state: store values read in one multi-get, changes kept here until the
     transaction is committed."""
 
     def __init__(self, lane: Lane, records: list[Record], timers: list[Timer]) -> None:
-        subjects = {record.key.decode(): None for record in records if record.key} | {
+        subjects = {r.key.decode(errors="replace"): None for r in records if r.key} | {
             t.subject: None for t in timers
         }
         keys = [_CASE + subject.encode() for subject in subjects]

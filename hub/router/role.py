@@ -12,7 +12,7 @@ from hub.kafka import Admin, TopicPartition
 from hub.lanes.lane import Lane, LaneSpec
 from hub.lanes.store import StoreResources
 from hub.lanes.worker import Worker
-from hub.router.lane import BatchRefused, RouterLane, RouterStats
+from hub.router.lane import BatchRefused, RouterLane, RouterStats, Trouble
 from hub.status import LaneReport, publish_status
 from hub.tables import TablesFollower, follow_tables
 
@@ -27,22 +27,18 @@ class _Runner:
     async def run(self, opened: Callable[[], None]) -> None:
         """Reopens by itself after a refused batch: first one record at a time, then the refused record is
         parked."""
-        careful, park_offset = 0, -1
+        trouble = Trouble()
         while True:
             try:
-                await self._work(opened, careful, park_offset)
+                await self._work(opened, trouble)
             except BatchRefused as error:
                 log.warning(
-                    "batch.refused", lane=str(self._place), records=len(error.offsets), reason=str(error)
+                    "batch.refused", lane=str(self._place), records=len(error.inputs), reason=str(error)
                 )
-                if len(error.offsets) != 1:
-                    careful = max(1, len(error.offsets))
-                elif error.offsets[0] == park_offset:
+                if not trouble.learn(error):
                     raise
-                else:
-                    careful, park_offset = max(careful, 1), error.offsets[0]
 
-    async def _work(self, opened: Callable[[], None], careful: int, park_offset: int) -> None:
+    async def _work(self, opened: Callable[[], None], trouble: Trouble) -> None:
         role, partition = self._role, self._place.partition
         spec = LaneSpec(
             "router", ("case.inbound", "commands.router"), partition, "router.changelog", partition
@@ -52,9 +48,7 @@ class _Runner:
         try:
             await lane.open()
             opened()
-            worker = RouterLane(role.settings, lane, lambda: role.tables.current, stats, careful)
-            worker.park_offset(park_offset)
-            await worker.run()
+            await RouterLane(role.settings, lane, lambda: role.tables.current, stats, trouble).run()
         finally:
             await lane.close()
 
