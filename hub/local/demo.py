@@ -4,6 +4,7 @@ by id."""
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +29,7 @@ _KILL_AT: Final = {"router": 5, "delivery": 8}
 
 def run(cases: int, kill: bool, keep: bool, base: Path) -> int:
     """Exit code 0 only when the books balance."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)
     data = DataDirectory(base)
     if data.recovered:
         console.print(f"恢复上次未完成的运行 / recovering the run left in {data.path}")
