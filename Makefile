@@ -8,8 +8,7 @@ PY := .venv/bin/python
 
 # A flag given as 0 or no counts as not given: make demo KILL=0
 on = $(filter-out 0 no false,$(1))
-DEMO_ARGS = $(if $(CASES),--cases '$(CASES)') $(if $(call on,$(KILL)),--kill) $(if $(call on,$(KEEP)),--keep) \
-  $(if $(call on,$(REGIONS)),--regions '$(REGIONS)')
+DEMO_ARGS = $(if $(CASES),--cases '$(CASES)') $(if $(call on,$(KILL)),--kill) $(if $(call on,$(KEEP)),--keep)
 
 .PHONY: help venv demo up test lint format bench clean
 
