@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bench.load import plain_item
 from hub import directory, envelope, ids
 from hub.config import Settings
 from hub.kafka import Record, open_producer, open_reader
@@ -76,16 +77,6 @@ def message(
         digest=ids.content_digest(type_, [key, time_ms]),
         attributes={**lifted, **attributes},
     )
-
-
-def plain_item() -> tuple[str, str, str, str]:
-    """An item without a credit query, a region it is decided in, its owner and the owner's organisation."""
-    known = directory.load()
-    for item in known.items.values():
-        if item.credit == "none":
-            region, owner = next(iter(item.owners.items()))
-            return item.code, region, owner, known.members[owner].org_code
-    raise AssertionError("the directory has no item without a credit query")
 
 
 def a_case(number: int) -> list[envelope.Message]:

@@ -12,12 +12,13 @@ from typing import Any
 
 import yaml
 
+from bench.load import plain_item
 from hub import directory, envelope
 from hub.config import Settings
 from hub.kafka import open_producer
 from hub.provision import provision
 from hub.tables import publish_directory
-from tests.integration.test_g2_router import a_case, env, ledger, plain_item, router
+from tests.integration.test_g2_router import a_case, env, ledger, router
 
 __all__ = ["env"]
 
