@@ -13,12 +13,14 @@ import asyncpg
 import structlog
 
 from adapters.tables.front_end import prepare
-from adapters.tables.rejects import Reject, read_rejects, untraced_rejects
+from adapters.tables.rejects import REJECTS_MAX, Reject, read_rejects, untraced_rejects
 from hub import directory, envelope, ids
 from hub.config import Settings
+from hub.errors import OutputRefused
 from hub.health import health_server
 from hub.kafka import BrokerAway, IntakeProducer, open_producer
 from schemas import codec, contracts, validate
+from schemas.errors import ContractError
 
 log = structlog.get_logger()
 
@@ -41,6 +43,7 @@ class _RejectReader:
         self._database_url = database_url
         self._handed_over = 0
         self._untraced = 0
+        self._unreadable: set[int] = set()
         self._prepared = False
         self.trouble = ""
 
@@ -49,6 +52,7 @@ class _RejectReader:
         return {
             "govhub_nation_rejects_total": float(self._handed_over),
             "govhub_nation_rejects_untraced": float(self._untraced),
+            "govhub_nation_rejects_unreadable": float(len(self._unreadable)),
         }
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -57,7 +61,7 @@ class _RejectReader:
                 try:
                     await self._pass(producer)
                     self.trouble = ""
-                except (OSError, asyncpg.PostgresError, BrokerAway) as error:
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, BrokerAway) as error:
                     self.trouble = repr(error)
                     log.warning("sync.waiting", reason=self.trouble)
                 try:
@@ -73,8 +77,16 @@ class _RejectReader:
                 await prepare(connection)
                 self._prepared = True
             self._untraced = await untraced_rejects(connection)
-            for reject in await read_rejects(connection):
-                await self._hand_over(producer, reject)
+            # Those that break the contract stay unread, and do not take the place of the others.
+            for reject in await read_rejects(connection, REJECTS_MAX + len(self._unreadable)):
+                if reject.reject_id in self._unreadable:
+                    continue
+                try:
+                    await self._hand_over(producer, reject)
+                except (ContractError, OutputRefused) as error:
+                    log.error("reject.unreadable", reject_id=reject.reject_id, reason=str(error))
+                    self._unreadable.add(reject.reject_id)
+                    continue
                 await connection.execute(
                     "UPDATE up_reject SET read_at = now() WHERE reject_id = $1", reject.reject_id
                 )

@@ -34,6 +34,10 @@ class Mutation:
 LANE = "tests/integration/test_g2_lane.py::"
 ROUTER = "tests/integration/test_g2_router.py::"
 DELIVERY = "tests/integration/test_g4_delivery.py::"
+CASES_APART = "tests/integration/test_g5_delivery_lane.py::"
+MACHINE = "tests/integration/test_g2_store_and_worker.py::"
+TABLES = "tests/integration/test_g2_tables.py::"
+ROUTER_LANE = "tests/unit/test_router_lane.py::"
 
 MUTATIONS = (
     Mutation(
@@ -127,6 +131,139 @@ MUTATIONS = (
         "others = case.failures > 0 and self._breaker.successes > case.successes_before",
         "others = True",
         DELIVERY + "test_dead_member_parks_nothing_and_everything_arrives_when_it_is_back",
+    ),
+    Mutation(
+        "a call's window starts before its intent's commit",
+        "hub/delivery/calls.py",
+        "deadline = began + ",
+        "deadline = time.monotonic() + ",
+        CASES_APART + "test_g4_call_does_not_start_when_the_commit_of_its_intent_took_too_long",
+    ),
+    Mutation(
+        "an open breaker over an empty queue takes in",
+        "hub/delivery/lane.py",
+        "not self._breaker.is_open or book.taken_in == 0",
+        "not self._breaker.is_open",
+        CASES_APART + "test_g5_open_breaker_over_an_empty_queue_still_takes_in",
+    ),
+    Mutation(
+        "a lane without room for a call does not spin",
+        "hub/delivery/lane.py",
+        "self._book.next_due() if self._room(now) > 0 else None",
+        "self._book.next_due()",
+        CASES_APART + "test_g5_lane_does_not_spin_while_its_member_is_away",
+    ),
+    Mutation(
+        "a silent blind member opens the breaker",
+        "hub/delivery/lane.py",
+        'elif call.reply.kind is ReplyKind.UNKNOWN and call.reply.code != "restarted":',
+        "elif False:",
+        CASES_APART + "test_g5_silent_blind_member_does_not_get_every_case_in_doubt",
+    ),
+    Mutation(
+        "a call that had no effect leaves no intent behind",
+        "hub/delivery/lane.py",
+        "if not call.queried and call.reply.kind in _NOT_DONE:",
+        "if False:",
+        CASES_APART + "test_g5_restart_while_a_blind_member_is_away_puts_nothing_in_doubt",
+    ),
+    Mutation(
+        "a dispatch that waits is not taken in again",
+        "hub/delivery/lane.py",
+        "if self._book.holds(entry):",
+        "if False:",
+        CASES_APART + "test_g4_dispatch_that_comes_twice_while_it_waits_is_called_once",
+    ),
+    Mutation(
+        "a record nobody can read is passed",
+        "hub/delivery/lane.py",
+        "            except ValueError as error:\n                # The router",
+        "            except KeyError as error:\n                # The router",
+        CASES_APART + "test_g5_record_nobody_can_read_is_passed_and_the_next_is_delivered",
+    ),
+    Mutation(
+        "an answer that breaks its contract parks one case",
+        "hub/delivery/lane.py",
+        "except Exception as error:  # noqa: BLE001 - a member's",
+        "except KeyError as error:  # noqa: BLE001 - a member's",
+        CASES_APART + "test_g5_message_in_an_answer_that_breaks_its_contract_parks_the_case_and_not_the_lane",
+    ),
+    Mutation(
+        "a member's words are made legible",
+        "hub/delivery/calls.py",
+        "    if text.isprintable() and len(text) <= chars_max:\n",
+        "    if True:\n",
+        CASES_APART + "test_g5_whatever_a_refusal_says_it_reaches_the_sender",
+    ),
+    Mutation(
+        "the brake does not count what waits behind its own case",
+        "hub/router/lane.py",
+        " and verdict.reason != _BEHIND",
+        "",
+        ROUTER_LANE + "test_g5_one_parked_case_that_goes_on_receiving_does_not_pull_the_brake",
+    ),
+    Mutation(
+        "a timer that fails is set aside",
+        "hub/router/lane.py",
+        "                self._trouble.stuck.add(timer)\n                continue",
+        "                raise",
+        ROUTER_LANE + "test_g5_timer_that_fails_waits_and_the_others_go_on",
+    ),
+    Mutation(
+        "a command refused alone is used up",
+        "hub/router/lane.py",
+        "        if (record.topic, record.offset) == self._trouble.park:\n            log.error",
+        "        if False:\n            log.error",
+        ROUTER_LANE + "test_g5_command_whose_outputs_are_refused_is_used_up_and_parks_nobody",
+    ),
+    Mutation(
+        "a store held by another process is waited for",
+        "hub/lanes/store.py",
+        "raise StoreBusy(",
+        "raise RuntimeError(",
+        MACHINE + "test_store_held_by_another_process_is_busy_and_no_defect",
+    ),
+    Mutation(
+        "a damaged store is begun again",
+        "hub/lanes/store.py",
+        'if "corruption" in text.lower():',
+        "if False:",
+        MACHINE + "test_damaged_store_is_begun_again_because_the_changelog_has_everything",
+    ),
+    Mutation(
+        "a lane lets go of its reader however its closing ends",
+        "hub/lanes/lane.py",
+        "        finally:\n            if reader is not None:",
+        "        except ZeroDivisionError:\n            if reader is not None:",
+        MACHINE + "test_closing_that_is_interrupted_still_lets_go_of_everything",
+    ),
+    Mutation(
+        "a rebalance during the closing opens nothing",
+        "hub/lanes/worker.py",
+        "        if self._ending:\n",
+        "        if False:\n",
+        MACHINE + "test_rebalance_during_the_closing_opens_no_lane",
+    ),
+    Mutation(
+        "the broker's errors reopen a lane",
+        "hub/kafka/readers.py",
+        "        raise BrokerAway(repr(error)) from error\n\n\nclass Reader",
+        "        raise\n\n\nclass Reader",
+        MACHINE + "test_reader_whose_broker_is_away_says_so_in_the_hubs_words",
+    ),
+    Mutation(
+        "credit standings delay no directory",
+        "hub/tables.py",
+        "            if self._apply(records):\n",
+        "            if self._apply(records) or (records and changed_at):\n",
+        TABLES + "test_directory_change_is_taken_while_credit_standings_keep_coming",
+    ),
+    Mutation(
+        "tables nobody follows are no tables",
+        "hub/tables.py",
+        "if self._following is not None and self._following.done():",
+        "if False:",
+        TABLES + "test_tables_nobody_follows_any_more_are_no_tables",
     ),
 )
 
