@@ -9,6 +9,7 @@ from typing import Final
 # case records.
 CHINA: Final = timezone(timedelta(hours=8))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_IN_CHINA: Final = datetime(1970, 1, 1, 8)  # by the clock there, no zone
 _MILLISECOND: Final = timedelta(milliseconds=1)
 TIME_MS_MIN: Final = -2_209_017_600_000  # 1900-01-01T00:00:00+08:00
 TIME_MS_MAX: Final = 7_258_089_600_000  # 2200-01-01T00:00:00+08:00, not included
@@ -37,7 +38,31 @@ def parse_ms(text: str) -> int | None:
 
     A text without a zone is China Standard Time; a date alone is its 00:00 there. Raises TimeError.
     """
-    if len(text) > 40 or _ACCEPTED.match(text) is None or (match := _FORM.fullmatch(text)) is None:
+    if len(text) > 40 or _ACCEPTED.match(text) is None:
+        raise TimeError(text)
+    ms = _usual(text)
+    if ms is None:
+        ms = _any(text)
+    if ms is not None and not TIME_MS_MIN <= ms < TIME_MS_MAX:
+        raise TimeError(text)
+    return ms
+
+
+def _usual(text: str) -> int | None:
+    """What most systems write, YYYY-MM-DDThh:mm:ss with +08:00 or no zone, read by datetime itself, which is
+    faster; None for another form and for year 1."""
+    usual = len(text) == 19 or (len(text) == 25 and text.endswith("+08:00"))
+    if not usual or text[4] != "-" or text.startswith("0001"):
+        return None
+    try:
+        moment = datetime.fromisoformat(text[:19])
+    except ValueError as wrong:
+        raise TimeError(text) from wrong
+    return (moment - _EPOCH_IN_CHINA) // _MILLISECOND
+
+
+def _any(text: str) -> int | None:
+    if (match := _FORM.fullmatch(text)) is None:
         raise TimeError(text)
     year, month, day, hour, minute, second, fraction, zone = match.groups()
     if year == "0001" and month == "01" and day == "01":
@@ -54,12 +79,9 @@ def parse_ms(text: str) -> int | None:
             microsecond,
             _zone(zone),
         )
-        ms = (moment - _EPOCH) // _MILLISECOND
+        return (moment - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError) as wrong:
         raise TimeError(text) from wrong
-    if not TIME_MS_MIN <= ms < TIME_MS_MAX:
-        raise TimeError(text)
-    return ms
 
 
 def _zone(text: str | None) -> timezone:

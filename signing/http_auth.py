@@ -21,6 +21,11 @@ HEADER_NONCE = "X-Hub-Nonce"
 HEADER_ALGORITHM = "X-Hub-Algorithm"
 HEADER_SIGNATURE = "X-Hub-Signature"
 
+_LOWER = {
+    name: name.lower()
+    for name in (HEADER_MEMBER, HEADER_TIMESTAMP, HEADER_NONCE, HEADER_ALGORITHM, HEADER_SIGNATURE)
+}
+
 HMAC_SHA256 = "HMAC-SHA256"
 HMAC_SM3 = "HMAC-SM3"
 
@@ -122,11 +127,11 @@ def sign_request(
 
 def header_of(headers: Mapping[str, str], name: str) -> str | None:
     """A header by name whatever its case, from a plain or a case-insensitive mapping."""
-    value = headers.get(name)
+    wanted = _LOWER.get(name) or name.lower()
+    value = headers.get(wanted)  # as servers give them
     if value is None:
-        value = headers.get(name.lower())
+        value = headers.get(name)
     if value is None:
-        wanted = name.lower()
         value = next((v for k, v in headers.items() if k.lower() == wanted), None)
     return value
 

@@ -32,6 +32,7 @@ VERSION_MAX: Final = 999_999
 REFERENCE_CHARS_MAX: Final = 200
 # Longer than the others: SP* keys are made of several parts, one of them a digest (R1).
 SOURCE_REF_CHARS_MAX: Final = 400
+_NESTED: Final = frozenset({dict, list})
 
 
 class Receipt(msgspec.Struct, frozen=True, rename="camel"):
@@ -249,7 +250,11 @@ def without_nulls(value: Any) -> Any:
     """The content without absent fields: an optional field added to the contract later must not change a
     digest."""
     if type(value) is dict:
-        return {name: without_nulls(item) for name, item in value.items() if item is not None}
+        return {
+            name: without_nulls(item) if type(item) in _NESTED else item
+            for name, item in value.items()
+            if item is not None
+        }
     if type(value) is list:
         return [without_nulls(item) for item in value]
     return value
