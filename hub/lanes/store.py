@@ -3,6 +3,7 @@
 What is written here was committed to Kafka before. No Kafka and no routing in this module.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ import structlog
 from rocksdict import (
     BlockBasedOptions,
     Cache,
+    DbClosedError,
     DBCompressionType,
     Options,
     Rdict,
@@ -81,6 +83,7 @@ class Store:
     def __init__(self, path: Path, resources: StoreResources) -> None:
         self._path = path
         self._resources = resources
+        self._closed = False
         self._db = self._open()
 
     def _open(self) -> Rdict:
@@ -150,7 +153,12 @@ class Store:
         self._db.close()
         shutil.rmtree(self._path)
         self._db = self._open()
+        if self._closed:
+            self._db.close()
 
     def close(self) -> None:
-        """Release the store for its next owner."""
-        self._db.close()
+        """Release the store for its next owner; also while `wipe` is at work in a thread of a cancelled
+        opening."""
+        self._closed = True
+        with contextlib.suppress(DbClosedError):
+            self._db.close()

@@ -155,3 +155,22 @@ async def test_lane_whose_store_is_busy_waits_and_does_not_die(tmp_path: Path) -
     task = worker._tasks[place]
     assert (state.state, task.done()) == ("waiting", False)
     await worker._close([place])
+
+
+def test_store_closed_while_it_is_wiped_lets_go_of_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An opening is cancelled while a thread of it starts the store again."""
+    resources = StoreResources(settings_of("127.0.0.1:1", tmp_path))
+    store = Store(tmp_path / "in-0", resources)
+    remove = store_module.shutil.rmtree
+
+    def close_meanwhile(path: Path) -> None:
+        remove(path)
+        store.close()
+
+    monkeypatch.setattr(store_module.shutil, "rmtree", close_meanwhile)
+    store.wipe()
+    monkeypatch.undo()
+    monkeypatch.setattr(store_module, "_LOCK_WAIT_S", 0.2)
+    Store(tmp_path / "in-0", resources).close()
