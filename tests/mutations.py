@@ -268,10 +268,15 @@ MUTATIONS = (
 )
 
 
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    # Only the data folder at the top is left out: hub/directory/data belongs to the project.
+    return LEFT_OUT(folder, names) - (set() if Path(folder) == ROOT else {"data"})
+
+
 def run(mutation: Mutation, scratch: Path) -> str:
     """failed = the test noticed; passed = it did not; anything else is a defect of this list."""
     copy = scratch / re.sub(r"\W+", "-", mutation.defence)
-    shutil.copytree(ROOT, copy, ignore=LEFT_OUT)
+    shutil.copytree(ROOT, copy, ignore=_left_out)
     file = copy / mutation.file
     text = file.read_text()
     if text.count(mutation.old) != 1:
