@@ -48,12 +48,15 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._header_bytes += len(url)
+        if self._header_bytes > HEADER_BYTES_MAX:
+            self._over = True
+            raise _TooLarge
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        if len(self.headers) >= HEADERS_MAX:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > HEADER_BYTES_MAX or len(self.headers) >= HEADERS_MAX:
             self._over = True
             raise _TooLarge
         super().on_header(name, value)
@@ -72,12 +75,6 @@ class BoundedProtocol(HttpToolsProtocol):
             b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(text), text)
         )
         self.transport.close()
-
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > HEADER_BYTES_MAX:
-            self._over = True
-            raise _TooLarge
 
     def _expect_headers(self) -> None:
         if self._header_timer is None:

@@ -13,6 +13,8 @@ from hub.config import Settings
 from hub.errors import BrokerAway, Fenced, OutputRefused, UnknownOutcome
 from hub.kafka.types import Header, Output
 
+_INTAKE_BATCH_BYTES_MAX: Final = 131_072
+
 
 class IntakeProducer:
     """Idempotent producer with acks=all: a send returns only after the broker acknowledged it (G1)."""
@@ -24,6 +26,8 @@ class IntakeProducer:
             acks="all",
             enable_idempotence=True,
             max_request_size=1 << 20,
+            # aiokafka's 16 KiB hold about eight cases; the next sender waits until that batch is on its way.
+            max_batch_size=_INTAKE_BATCH_BYTES_MAX,
             request_timeout_ms=settings.produce_timeout_ms,
             linger_ms=2,
             retry_backoff_ms=20,
