@@ -32,8 +32,11 @@ class Admin:
         await self._client.close()
 
     async def list_topics(self) -> dict[str, dict[str, Any]]:
-        """{full name: {"partitions": n, "config": {name: value}}} of every topic that is not internal."""
-        names = [name for name in await self._client.list_topics() if not name.startswith("__")]
+        """{full name: {"partitions": n, "config": {name: value}}} of this installation's topics: those with
+        its prefix, none internal."""
+        prefix = self._settings.topic_prefix
+        known = await self._client.list_topics()
+        names = [name for name in known if name.startswith(prefix) and not name.startswith("__")]
         if not names:
             return {}
         found = {
