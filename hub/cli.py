@@ -155,7 +155,7 @@ def reconcile_(full: bool, books: tuple[str, ...]) -> None:
         report = await reconcile(
             _settings(), full=full, member_books=dict(book.split("=", 1) for book in books)
         )
-        Console().print(member_table(report))
+        Console(width=None if sys.stdout.isatty() else 110).print(member_table(report))
         for line in last_lines(report):
             click.echo(line)
         return report.balanced
