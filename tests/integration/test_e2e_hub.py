@@ -86,7 +86,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
                     supervisor.kill(role)
                     await asyncio.sleep(1)
                 for _ in range(60):
-                    await wait_idle(stubs, http, quiet_ms=1_500, timeout_ms=180_000)
+                    await wait_idle(stubs, http, quiet_ms=1_500, timeout_ms=30_000)
                     report = await reconcile(hub.settings, full=True, member_books=members)
                     if not (report.messages.in_flight or report.messages.held or report.dispatches.in_flight):
                         break
