@@ -3,7 +3,6 @@
 Every variable, its default and its bound stand in one table below; an error names the variable.
 """
 
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -195,8 +194,3 @@ _PARSERS: Final[dict[str, Any]] = {
     "park_brake_percent": _whole(1, 100),
     "park_brake_window": _whole(10, 100_000),
 }
-
-
-def random_key() -> str:
-    """A fresh secret for a demonstration: 32 bytes, hexadecimal."""
-    return secrets.token_hex(32)

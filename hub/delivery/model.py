@@ -91,12 +91,6 @@ def subject_of(key: bytes) -> str:
     return key[1:-9].decode()
 
 
-def queue_prefix(subject: str) -> tuple[bytes, bytes]:
-    """Key range of a case's queue."""
-    start = _QUEUE + subject.encode() + b"\x00"
-    return start, start + b"\xff" * 9
-
-
 def intent_key(subject: str) -> bytes:
     """Key of the intent of the call under way for a case (at most one)."""
     return _INTENT + subject.encode()

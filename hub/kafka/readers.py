@@ -100,12 +100,6 @@ class Reader:
             batches = await self._consumer.getmany(timeout_ms=wait_ms, max_records=records_max)
         return [record for records in batches.values() for record in records]
 
-    async def poll_partition(self, place: TopicPartition, wait_ms: int, records_max: int) -> list[Record]:
-        """Like poll, for one of the assigned partitions."""
-        with _away():
-            batches = await self._consumer.getmany(place, timeout_ms=wait_ms, max_records=records_max)
-        return list(batches.get(place, []))
-
     async def position(self, place: TopicPartition) -> int:
         """The next offset this reader would give; passes aborted records and markers."""
         offset: int = await self._consumer.position(place)
