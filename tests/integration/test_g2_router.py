@@ -122,19 +122,22 @@ async def test_killed_routers_lose_nothing_and_route_nothing_twice(
     cases = [a_case(number) for number in range(CASES)]
     expected = {one.id for case in cases for one in case}
 
-    async def submit() -> None:
+    async def submit(steps: range) -> None:
         async with open_producer(settings) as producer:
-            for step in range(STEPS):
+            for step in steps:
                 await asyncio.gather(*(_produce(producer, case[step]) for case in cases))
+                await asyncio.sleep(0.1)  # so that a kill falls between messages, not after the last
 
     log = tmp_path / "router.log"
-    submitting = asyncio.create_task(submit())
-    for _ in range(2):
+    third = STEPS // 3
+    for kill in range(2):
         with router(env, log) as process:
-            await routed(settings, len(await ledger(settings)) + 40, 60)
+            submitting = asyncio.create_task(submit(range(kill * third, (kill + 1) * third)))
+            await routed(settings, kill * third * CASES + 40, 60)
             process.send_signal(signal.SIGKILL)
-    with router(env, log):
         await submitting
+    with router(env, log):
+        await submit(range(2 * third, STEPS))
         lines = await routed(settings, len(expected), 90)
 
     assert Counter(line["disposition"] for line in lines) == {"routed": len(expected)}, log.read_text()[
