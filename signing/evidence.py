@@ -5,7 +5,7 @@ place of SHA-256.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from signing.digest import sm3
@@ -18,6 +18,8 @@ EMPTY_ROOT = sm3(b"")
 NO_STATEMENT = bytes(HASH_BYTES)
 
 _STATEMENT_TAG = b"GOVHUB-EVIDENCE-1"
+_STATEMENT_LINES = 10
+_STATEMENT_LINES = 10
 _LANE_BYTES_MAX = 256
 
 
@@ -128,10 +130,41 @@ def _check_hash(value: bytes, name: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """A hash chain: what a lane extends by one link a batch. `head` fixes every record of every link so far,
+    in order. head' = SM3(02 || head || number || for each record its length and bytes), numbers of 8 bytes,
+    big-endian."""
+
+    links: int = 0
+    head: bytes = NO_STATEMENT
+
+    def extend(self, records: Iterable[bytes]) -> Chain:
+        """One link further."""
+        links = self.links + 1
+        parts = [b"\x02", self.head, links.to_bytes(8, "big")]
+        for record in records:
+            parts.append(len(record).to_bytes(8, "big"))
+            parts.append(record)
+        return Chain(links, sm3(b"".join(parts)))
+
+    def to_bytes(self) -> bytes:
+        """links (8 bytes, big-endian) || head."""
+        return self.links.to_bytes(8, "big") + self.head
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Chain:
+        """Raises SigningError."""
+        if len(data) != 8 + HASH_BYTES:
+            raise SigningError("evidence chain", "stored state is malformed")
+        return cls(int.from_bytes(data[:8], "big"), data[8:])
+
+
+@dataclass(frozen=True, slots=True)
 class RootStatement:
     """What is signed for a lane and an interval: `size` hand-overs from position `first_offset` to
     `last_offset` have the Merkle root `root`; closed at `closed_at_ms`. `previous` is the digest of the
-    statement before it, so that whoever holds any later statement holds all of history fixed."""
+    statement before it, so that whoever holds any later statement holds all of history fixed. `chain` is the
+    head of the lane's own hash chain after `last_offset`, zeros where the lane keeps none."""
 
     lane: str
     sequence: int
@@ -141,6 +174,7 @@ class RootStatement:
     root: bytes
     closed_at_ms: int
     previous: bytes = NO_STATEMENT
+    chain: bytes = NO_STATEMENT
 
     def to_bytes(self) -> bytes:
         """The signed bytes: ASCII lines joined by LF; hashes in lower-case hex, numbers in decimal."""
@@ -150,8 +184,28 @@ class RootStatement:
         numbers = (self.sequence, self.first_offset, self.last_offset, self.size, self.closed_at_ms)
         if any(not 0 <= n < 1 << 63 for n in numbers):
             raise SigningError("evidence statement", "numbers must lie in 0 .. 2^63-1")
-        hashes = _check_hash(self.root, "root").hex(), _check_hash(self.previous, "previous").hex()
+        hashes = [
+            _check_hash(value, name).hex()
+            for name, value in (("root", self.root), ("previous", self.previous), ("chain", self.chain))
+        ]
         return b"\n".join((_STATEMENT_TAG, lane, *(str(v).encode("ascii") for v in (*numbers, *hashes))))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> RootStatement:
+        """The statement that these signed bytes are. Raises SigningError for any other bytes."""
+        lines = data.split(b"\n", _STATEMENT_LINES)
+        try:
+            if len(lines) != _STATEMENT_LINES or lines[0] != _STATEMENT_TAG:
+                raise ValueError
+            sequence, first, last, size, closed = (int(line) for line in lines[2:7])
+            root, previous, chain = (bytes.fromhex(line.decode("ascii")) for line in lines[7:])
+            lane = lines[1].decode("utf-8")
+            found = cls(lane, sequence, first, last, size, root, closed, previous, chain)
+        except ValueError as bad:
+            raise SigningError("evidence statement", "is not a statement about a root") from bad
+        if found.to_bytes() != data:
+            raise SigningError("evidence statement", "is not in its one written form")
+        return found
 
     def digest(self) -> bytes:
         """What the next statement names as `previous`."""

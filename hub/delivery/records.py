@@ -95,6 +95,7 @@ class Outbox:
             "attempts": entry.attempts,
             "at": now_ms,
             "behind": behind or None,
+            "receipt": None,
         }
         value = codec.encode(contracts.load().by_type("hub.outcome"), body)
         self._put(

@@ -23,12 +23,14 @@ from hub.routing.decide import decide, decide_timer, park, redrive
 from hub.routing.model import Decision, Disposition, Timer, Verdict
 from hub.routing.tables import Tables
 from hub.routing.turn import Park
+from signing.evidence import Chain
 
 log = structlog.get_logger()
 
 _TIMERS_MAX: Final = 200
 _CASE: Final = b"c"
 _TIMER: Final = b"t"
+_CHAIN: Final = b"e"  # the lane's hash chain over its ledger lines (G7)
 _BEHIND: Final = "behind"  # the reason that hub/routing gives to what waits behind its own parked case
 Input = tuple[str, int]
 
@@ -134,6 +136,7 @@ class RouterLane:
         self._commands = settings.topic("commands.router")
         self._brake = ParkBrake(settings.park_brake_percent, settings.park_brake_window)
         self._trouble = trouble
+        self._chain = _chain_of(lane)
 
     async def run(self) -> None:
         """Work until cancelled. Raises what Lane.commit raises."""
@@ -175,10 +178,14 @@ class RouterLane:
         self._brake.check(decisions)
         for subject, decision in decisions:
             out.add(subject, decision)
+        chain = out.link(self._chain)
+        if chain is not self._chain:
+            overlay.changes[_CHAIN] = chain.to_bytes()
         try:
             await self._lane.commit(out.outputs, overlay.changes, records)
         except OutputRefused as error:
             raise BatchRefused(error, [(r.topic, r.offset) for r in records], timers) from error
+        self._chain = chain
         self._count(decisions)
 
     def _one(
@@ -277,6 +284,12 @@ class _Overlay:
     def cleared(self, timer: Timer) -> None:
         """A timer that fired or is no longer needed."""
         self.changes[_timer_key(timer)] = None
+
+
+def _chain_of(lane: Lane) -> Chain:
+    """The chain as the lane's last transaction left it."""
+    (raw,) = lane.get_many([_CHAIN])
+    return Chain() if raw is None else Chain.from_bytes(raw)
 
 
 def _timer_key(timer: Timer) -> bytes:

@@ -11,9 +11,12 @@ from hub.kafka import Output
 from hub.routing.model import Decision, Disposition, OutcomeChange, TableUpdate, Verdict
 from hub.routing.refusals import CREDIT_QUERY
 from schemas import codec, contracts
+from signing.evidence import Chain
 
 Place = tuple[str, int]
 
+# On the last ledger line of a transaction: "<link> <lines> <head in hex>" of the lane's hash chain.
+CHAIN_HEADER: Final = "hub_chain"
 _REASON_CHARS_MAX: Final = 64
 _TEXT_CHARS_MAX: Final = 1_000
 
@@ -51,6 +54,18 @@ class RouterOutbox:
             self._outcome(subject, change)
         for update in decision.table_updates:
             self._table(update)
+
+    def link(self, chain: Chain) -> Chain:
+        """The lane's hash chain after this batch (G7): one link over its ledger lines, written beside the
+        last of them. Call it once, when everything is added."""
+        lines = self.outputs.get(self._routed)
+        if not lines:
+            return chain
+        after = chain.extend(value for _, value, _, _ in lines if value is not None)
+        key, value, headers, timestamp = lines[-1]
+        header = b"%d %d %b" % (after.links, len(lines), after.head.hex().encode())
+        lines[-1] = (key, value, [*headers, (CHAIN_HEADER, header)], timestamp)
+        return after
 
     def _verdict(self, verdict: Verdict) -> None:
         message = verdict.message
@@ -96,6 +111,7 @@ class RouterOutbox:
             "occurredAt": message.time_ms,
             "tablesVersion": self._version,
             "grade": message.attributes.get("grade") or None,
+            "digest": message.digest or None,
         }
 
     def _outcome(self, subject: str, change: OutcomeChange) -> None:
@@ -111,6 +127,7 @@ class RouterOutbox:
             "attempts": 0,
             "at": self._now_ms,
             "behind": None,
+            "receipt": None,
         }
         value = codec.encode(self._outcome_contract, body)
         self._put(self._outcomes, subject.encode(), value, [("hub_dispatch", change.dispatch_id.encode())])

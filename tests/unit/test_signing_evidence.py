@@ -13,6 +13,7 @@ from signing.digest import sm3
 from signing.errors import SigningError
 from signing.evidence import (
     EMPTY_ROOT,
+    Chain,
     Frontier,
     RootStatement,
     chain_break,
@@ -155,7 +156,9 @@ def test_a_statement_is_bytes_that_mean_one_thing() -> None:
         b"0",
         EMPTY_ROOT.hex().encode(),
         b"0" * 64,
+        b"0" * 64,
     ]
+    assert RootStatement.from_bytes(statement.to_bytes()) == statement
     for bad in (
         replace(statement, lane=""),
         replace(statement, lane="a\nb"),
@@ -164,3 +167,33 @@ def test_a_statement_is_bytes_that_mean_one_thing() -> None:
     ):
         with pytest.raises(SigningError):
             bad.to_bytes()
+
+
+@given(st.binary(max_size=400))
+def test_bytes_that_are_no_statement_are_refused(data: bytes) -> None:
+    for bad in (data, history(2)[1].to_bytes() + data[:1] + b"0", data + history(1)[0].to_bytes()):
+        if bad != history(1)[0].to_bytes():
+            with pytest.raises(SigningError):
+                RootStatement.from_bytes(bad)
+
+
+def test_a_number_in_another_form_is_another_statement() -> None:
+    written = history(1)[0].to_bytes()
+    for bad in (written.replace(b"\n10\n", b"\n010\n"), written.replace(b"\n10\n", b"\n 10\n"), written[:-1]):
+        with pytest.raises(SigningError):
+            RootStatement.from_bytes(bad)
+
+
+def test_g7_a_chain_fixes_every_record_and_their_order() -> None:
+    records = [b"one", b"two", b"three"]
+    chain = Chain().extend(records[:2]).extend(records[2:])
+    assert Chain.from_bytes(chain.to_bytes()) == chain
+    for other in (
+        Chain().extend(records),
+        Chain().extend([b"two", b"one"]).extend(records[2:]),
+        Chain().extend([b"onet", b"wo"]).extend(records[2:]),
+        Chain().extend([b"one"]).extend(records[2:]),
+    ):
+        assert other.head != chain.head
+    with pytest.raises(SigningError):
+        Chain.from_bytes(b"short")
