@@ -54,6 +54,11 @@ def parse(data: bytes, field: str) -> Node:
     return node
 
 
+def first_element(data: bytes, field: str) -> bytes:
+    """The bytes of the element that `data` begins with, where a format pads what follows (PDF /Contents)."""
+    return _read(data, 0, field)[0].raw
+
+
 def _read(data: bytes, start: int, field: str) -> tuple[Node, int]:
     if len(data) > DATA_BYTES_MAX:
         raise _bad(field, f"longer than {DATA_BYTES_MAX} bytes")

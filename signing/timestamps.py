@@ -15,7 +15,7 @@ from signing.certificates import Certificate, parse_certificate
 from signing.digest import sha256, sm3
 from signing.errors import SigningError
 from signing.issuing import Identity
-from signing.provider import SCHEME_OIDS, Provider
+from signing.provider import SCHEME_OIDS, KeyKind, Provider, Scheme
 from signing.trust import Trust, check_path, signed_by
 
 TOKEN_BYTES_MAX = 256 * 1024
@@ -28,13 +28,14 @@ _OID_SIGNED_DATA = "1.2.840.113549.1.7.2"
 _OID_SIGNED_DATA_GM = "1.2.156.10197.6.1.4.2.2"
 _OID_CONTENT_TYPE, _OID_MESSAGE_DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"
 _OID_SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
-_OID_SM3, _OID_SHA256 = "1.2.156.10197.1.401", "2.16.840.1.101.3.4.2.1"
+OID_SM3, OID_SHA256 = "1.2.156.10197.1.401", "2.16.840.1.101.3.4.2.1"
 _HASHES: dict[str, Callable[[bytes], bytes]] = {
-    _OID_SM3: sm3,
-    _OID_SHA256: sha256,
+    OID_SM3: sm3,
+    OID_SHA256: sha256,
     "2.16.840.1.101.3.4.2.2": lambda data: hashlib.sha384(data).digest(),
     "2.16.840.1.101.3.4.2.3": lambda data: hashlib.sha512(data).digest(),
 }
+_SCHEMES: dict[KeyKind, Scheme] = {"SM2": "SM2-SM3", "RSA": "RSA-SHA256", "EC": "ECDSA-SHA256"}
 # What CMS calls the signature algorithm, where it differs from what certificates call it.
 _CMS_SCHEMES = {
     "1.2.840.113549.1.1.1": SCHEME_OIDS["RSA-SHA256"],
@@ -180,7 +181,7 @@ def _check_named(node: der.Node, signer: Certificate) -> None:
     """ESSCertIDv2 (RFC 5816): hash algorithm DEFAULT SHA-256, then the hash of the signer's certificate."""
     listed = der.children(der.expect(node, der.SEQUENCE), "certs")
     first = der.children(der.children(listed[0])[0]) if listed and der.children(listed[0]) else []
-    algorithm = _algorithm_oid(first[0]) if first and first[0].tag == der.SEQUENCE else _OID_SHA256
+    algorithm = _algorithm_oid(first[0]) if first and first[0].tag == der.SEQUENCE else OID_SHA256
     digest = next((der.octets(n) for n in first if n.tag == der.OCTET_STRING), b"")
     if algorithm not in _HASHES or not hmac.compare_digest(_HASHES[algorithm](signer.raw), digest):
         raise SigningError(node.field, "names another certificate than the signer's", "RFC 5816")
@@ -243,48 +244,76 @@ def make_token(
     policy: str,
     nonce: int | None = None,
 ) -> bytes:
-    """A token by an SM2 time-stamp service over SM3(stamped): for tests, demonstrations and closed networks.
+    """A token over `stamped` by a time-stamp service: for tests, demonstrations and closed networks. An SM2
+    service stamps SM3(stamped), one with an RSA or EC key SHA-256(stamped).
 
     The certificate needs the critical extended key usage timeStamping (RFC 3161 section 2.3).
     """
-    sm3_algorithm = der.make_sequence(der.make_oid(_OID_SM3))
+    oid = _digest_of_service(service)
+    return stamp_digest(
+        provider, service, oid, _HASHES[oid](stamped), at=at, serial=serial, policy=policy, nonce=nonce
+    )
+
+
+def stamp_digest(
+    provider: Provider,
+    service: Identity,
+    imprint_oid: str,
+    imprint: bytes,
+    *,
+    at: datetime,
+    serial: int,
+    policy: str,
+    nonce: int | None = None,
+) -> bytes:
+    """A token over a digest that the caller computed with the algorithm `imprint_oid`."""
+    own_oid = _digest_of_service(service)
+    own = _HASHES[own_oid]
     content = der.make_sequence(
         der.make_integer(1),
         der.make_oid(policy),
-        der.make_sequence(sm3_algorithm, der.make_octets(sm3(stamped))),
+        der.make_sequence(der.make_sequence(der.make_oid(imprint_oid)), der.make_octets(imprint)),
         der.make_integer(serial),
         der.make_generalized_time(at),
         *([der.make_integer(nonce)] if nonce is not None else []),
     )
     certificate = service.certificate
+    algorithm = der.make_sequence(der.make_oid(own_oid))
+    # ESSCertIDv2: SHA-256 is the DEFAULT and therefore left out in DER.
     named = der.make_sequence(
-        der.make_sequence(der.make_sequence(sm3_algorithm, der.make_octets(sm3(certificate.raw))))
+        *([algorithm] if own_oid != OID_SHA256 else []), der.make_octets(own(certificate.raw))
     )
     attributes = sorted(
         der.make_sequence(der.make_oid(oid), der.tlv(der.SET, value))
         for oid, value in (
             (_OID_CONTENT_TYPE, der.make_oid(_OID_TST_INFO)),
-            (_OID_MESSAGE_DIGEST, der.make_octets(sm3(content))),
-            (_OID_SIGNING_CERTIFICATE_V2, named),
+            (_OID_MESSAGE_DIGEST, der.make_octets(own(content))),
+            (_OID_SIGNING_CERTIFICATE_V2, der.make_sequence(der.make_sequence(named))),
         )
     )
-    signature = provider.sign(service.key, der.tlv(der.SET, b"".join(attributes)), "SM2-SM3")
+    scheme = _SCHEMES[service.key.public.kind]
+    signature = provider.sign(service.key, der.tlv(der.SET, b"".join(attributes)), scheme)
+    null = [der.tlv(der.NULL, b"")] if service.key.public.kind == "RSA" else []
     signer_info = der.make_sequence(
         der.make_integer(1),
         der.make_sequence(certificate.issuer, der.make_integer(certificate.serial)),
-        sm3_algorithm,
+        algorithm,
         der.tlv(0xA0, b"".join(attributes)),
-        der.make_sequence(der.make_oid(SCHEME_OIDS["SM2-SM3"])),
+        der.make_sequence(der.make_oid(SCHEME_OIDS[scheme]), *null),
         der.make_octets(signature),
     )
     signed_data = der.make_sequence(
         der.make_integer(3),
-        der.tlv(der.SET, sm3_algorithm),
+        der.tlv(der.SET, algorithm),
         der.make_sequence(der.make_oid(_OID_TST_INFO), der.make_explicit(0, der.make_octets(content))),
         der.tlv(0xA0, certificate.raw),
         der.tlv(der.SET, signer_info),
     )
     return der.make_sequence(der.make_oid(_OID_SIGNED_DATA), der.make_explicit(0, signed_data))
+
+
+def _digest_of_service(service: Identity) -> str:
+    return OID_SM3 if service.key.public.kind == "SM2" else OID_SHA256
 
 
 USAGE_TIME_STAMPING = der.make_sequence(
