@@ -30,10 +30,12 @@ demo: venv
 up: venv
 	@HUB_STOP_WITH_PARENT=1 exec $(PY) -m hub up
 
-# TESTS="tests/unit -k router" runs a part.
+# TESTS="tests/unit -k router" runs a part; JOBS=1 one after the other. The tests wait more than they compute, so more
+# workers than cores pay; a file stays with one worker, and each worker starts its own servers once.
 TESTS ?=
+JOBS ?= 3
 test: venv
-	$(PY) -m pytest $(TESTS)
+	$(PY) -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 lint: venv
 	$(PY) -m ruff check .
