@@ -45,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     produce_timeout_ms: int = 10_000
     # lanes
     session_timeout_ms: int = 6_000
-    heartbeat_interval_ms: int = 2_000
+    heartbeat_interval_ms: int = 500
     transaction_timeout_ms: int = 60_000
     batch_records_max: int = 1_000
     batch_bytes_max: int = 983_040
@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lane_open_timeout_ms: int = 60_000
     reopen_delay_ms: int = 500
     store_age_ms_max: int = 43_200_000
+    standby_replicas: int = 1
+    restores_at_once_max: int = 2
     block_cache_bytes: int = 67_108_864
     write_buffer_bytes: int = 67_108_864
     # routing
@@ -186,6 +188,8 @@ _PARSERS: Final[dict[str, Any]] = {
     "lane_open_timeout_ms": _MS,
     "reopen_delay_ms": _MS,
     "store_age_ms_max": _whole(1, 1 << 40),
+    "standby_replicas": _whole(0, 8),
+    "restores_at_once_max": _whole(1, 64),
     "block_cache_bytes": _BYTES,
     "write_buffer_bytes": _BYTES,
     "credit_timeout_ms": _MS,

@@ -14,6 +14,11 @@ class StoreBusy(HubError):
     go on."""
 
 
+class StoreFailed(HubError):
+    """The lane's store could not be written (disk full, input/output error). What was to be written is
+    committed in the changelog: close, try again, the other lanes go on."""
+
+
 class Fenced(HubError):
     """Another producer took this transactional id, or the coordinator timed the transaction out: close the
     lane and reopen it."""

@@ -65,21 +65,21 @@ MUTATIONS = (
         "the store is written only after the commit",
         "hub/lanes/lane.py",
         "        first = await self._producer.commit({**outputs, place: logged}, moved, self._group)\n",
-        "        self.store.write(applied, self._meta(self._changelog_next))\n"
+        "        follower.wrote(applied, follower.next)\n"
         "        first = await self._producer.commit({**outputs, place: logged}, moved, self._group)\n",
         LANE + "test_one_refused_output_takes_everything_back",
     ),
     Mutation(
         "a store behind its changelog replays the tail",
-        "hub/lanes/lane.py",
-        "await self._replay(meta.changelog_next if meta else start, end)",
-        "await self._replay(end if meta else start, end)",
+        "hub/lanes/restore.py",
+        "first = meta.changelog_next if meta is not None else start",
+        "first = end if meta is not None else start",
         LANE + "test_store_that_missed_the_last_write_replays_only_the_tail",
     ),
     Mutation(
         "a store of another log is wiped",
-        "hub/lanes/lane.py",
-        "if self._incarnation and incarnation != self._incarnation:",
+        "hub/lanes/restore.py",
+        "if self.incarnation and incarnation != self.incarnation:",
         "if False:",
         LANE + "test_store_of_another_log_is_wiped",
     ),

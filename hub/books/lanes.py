@@ -10,7 +10,7 @@ from hub.books.model import Lane, Positions
 from hub.config import Settings
 from hub.delivery.model import ALL_QUEUES
 from hub.kafka import Reader, Record, TopicPartition
-from hub.lanes.lane import Position
+from hub.lanes.restore import Position
 from hub.lanes.store import POSITION_KEY
 
 TAIL_RECORDS: Final = 2_000

@@ -16,6 +16,7 @@ from hub.errors import LaneStopped
 from hub.health import health_server
 from hub.kafka import Admin, TopicPartition, open_reader
 from hub.lanes.lane import Lane, LaneSpec
+from hub.lanes.standby import Standbys
 from hub.lanes.store import StoreResources
 from hub.lanes.worker import Worker
 from hub.status import LaneReport, publish_status
@@ -25,6 +26,12 @@ log = structlog.get_logger()
 _PREFIX = "deliver."
 
 
+def _spec(settings: Settings, place: TopicPartition) -> LaneSpec:
+    topic = settings.bare(place.topic)
+    changelog = f"delivery.{topic.removeprefix(_PREFIX)}.changelog"
+    return LaneSpec("delivery", (topic,), place.partition, changelog, place.partition)
+
+
 class _Runner:
     def __init__(self, role: "DeliveryRole", place: TopicPartition) -> None:
         self._role = role
@@ -32,18 +39,19 @@ class _Runner:
 
     async def run(self, opened: Callable[[], None]) -> None:
         role = self._role
-        topic = role.settings.bare(self._place.topic)
+        spec = _spec(role.settings, self._place)
+        topic = spec.inputs[0]
         member = role.members.get(topic.removeprefix(_PREFIX))
         if member is None:
             raise LaneStopped(f"{topic}: 目录中没有这个成员 / no such member in the directory")
-        spec = LaneSpec(
-            "delivery",
-            (topic,),
-            self._place.partition,
-            f"delivery.{member.id}.changelog",
-            self._place.partition,
+        lane = Lane(
+            role.settings,
+            spec,
+            role.resources,
+            role.cluster_id,
+            warm=role.standbys,
+            restoring=role.worker.restoring(self._place),
         )
-        lane = Lane(role.settings, spec, role.resources, role.cluster_id)
         stats = role.stats.setdefault(topic, DeliveryStats())
         port = None
         try:
@@ -72,8 +80,13 @@ class DeliveryRole:
         self.partitions = partitions
         self.resources = StoreResources(settings)
         self.stats: dict[str, DeliveryStats] = {}
+        self.standbys = Standbys(settings, self.resources, cluster_id, lambda place: _spec(settings, place))
         self.worker = Worker(
-            settings, "delivery", [_PREFIX + member for member in members], lambda place: _Runner(self, place)
+            settings,
+            "delivery",
+            [_PREFIX + member for member in members],
+            lambda place: _Runner(self, place),
+            self.standbys,
         )
 
     def reports(self) -> list[LaneReport]:
@@ -109,6 +122,7 @@ class DeliveryRole:
             values[f"govhub_taken_in{label}"] = line.taken_in
             values[f"govhub_holds{label}"] = line.holds
             values[f"govhub_breaker_open{label}"] = float(line.breaker == "open")
+        values.update(self.worker.metrics())
         return values
 
 

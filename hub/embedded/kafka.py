@@ -47,6 +47,8 @@ BROKER_SETTINGS: Mapping[str, str] = {
     "share.coordinator.state.topic.num.partitions": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
+    # A worker that died is noticed by its session; drills shorten HUB_SESSION_TIMEOUT_MS below Kafka's 6 s.
+    "group.min.session.timeout.ms": "1000",
     # After a SIGKILL the broker may register again only when its old session has expired (default 9 s).
     "broker.session.timeout.ms": "4000",
     "broker.heartbeat.interval.ms": "1000",

@@ -6,8 +6,9 @@ administration. No routing, no state, no HTTP.
 
 from hub.errors import BrokerAway
 from hub.kafka.admin import Admin
+from hub.kafka.membership import Joining, Membership, Share
 from hub.kafka.producers import IntakeProducer, LaneProducer, open_producer, write_all, write_records
-from hub.kafka.readers import HighWatermarks, Membership, Reader, open_reader
+from hub.kafka.readers import HighWatermarks, Reader, open_reader
 from hub.kafka.types import Header, KafkaError, Output, Record, TopicPartition, partition_of
 
 __all__ = [
@@ -16,12 +17,14 @@ __all__ = [
     "Header",
     "HighWatermarks",
     "IntakeProducer",
+    "Joining",
     "KafkaError",
     "LaneProducer",
     "Membership",
     "Output",
     "Reader",
     "Record",
+    "Share",
     "TopicPartition",
     "open_producer",
     "open_reader",

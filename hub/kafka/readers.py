@@ -1,12 +1,11 @@
-"""Everything that reads: read_committed readers outside any group, high watermarks, membership for
-assignments."""
+"""Everything that reads: read_committed readers outside any group, high watermarks."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Final
 
 import aiokafka.errors
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from hub.config import Settings
 from hub.errors import BrokerAway
@@ -174,67 +173,6 @@ class HighWatermarks:
         except aiokafka.errors.KafkaError as error:
             raise BrokerAway(repr(error)) from error
         return offsets
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, changed: Callable[[set[TopicPartition]], Awaitable[None]]) -> None:
-        self._changed = changed
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        # Nothing to do: fencing protects, and a lane that stays ours must not pay a restore.
-        return None
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._changed(assigned)
-
-
-class Membership:
-    """Membership in a consumer group, for the assignment only: every partition stays paused, data is read by
-    each lane's own Reader.
-
-    Why: aiokafka's fetcher stops fetching from a broker while one partition of it has unread records, so one
-    slow lane would hold up
-    the others; and a group consumer's positions would be reset to the group's offsets by every rebalance.
-    """
-
-    def __init__(self, settings: Settings, group: str) -> None:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="latest",
-            session_timeout_ms=settings.session_timeout_ms,
-            heartbeat_interval_ms=settings.heartbeat_interval_ms,
-            max_poll_interval_ms=86_400_000,
-            rebalance_timeout_ms=settings.session_timeout_ms,
-            metadata_max_age_ms=5_000,
-        )
-
-    async def start(
-        self, topics: Sequence[str], changed: Callable[[set[TopicPartition]], Awaitable[None]]
-    ) -> None:
-        """Join. `changed` is awaited with the whole assignment after every rebalance and must return
-        quickly."""
-
-        async def on_assigned(assigned: set[TopicPartition]) -> None:
-            if assigned:
-                self._consumer.pause(*assigned)
-            await changed(assigned)
-
-        self._consumer.subscribe(topics=list(topics), listener=_Listener(on_assigned))
-        try:
-            await self._consumer.start()
-        except aiokafka.errors.KafkaError as error:
-            raise BrokerAway(repr(error)) from error
-
-    async def watch(self) -> None:
-        """Surface errors of the group (authorisation, broker gone) as exceptions; runs until cancelled."""
-        while True:
-            await self._consumer.getmany(timeout_ms=1_000)
-
-    async def stop(self) -> None:
-        """Leave the group explicitly, so that successors need not wait for the session timeout."""
-        await self._consumer.stop()
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 What is written here was committed to Kafka before. No Kafka and no routing in this module.
 """
 
+import asyncio
 import contextlib
 import shutil
 import time
@@ -25,7 +26,7 @@ from rocksdict import (
 )
 
 from hub.config import Settings
-from hub.errors import StoreBusy
+from hub.errors import StoreBusy, StoreFailed
 
 log = structlog.get_logger()
 
@@ -49,9 +50,11 @@ class StoreMeta(msgspec.Struct, frozen=True):
 
 class StoreResources:
     """One block cache and one write buffer budget shared by all stores of a process, so that 300 lanes stay
-    bounded."""
+    bounded. restores: how many lanes replay a long changelog at once; the others of the process go on beside
+    them."""
 
     def __init__(self, settings: Settings) -> None:
+        self.restores = asyncio.Semaphore(settings.restores_at_once_max)
         self.cache = Cache(settings.block_cache_bytes)
         self.write_buffers = WriteBufferManager(settings.write_buffer_bytes, False)
 
@@ -138,7 +141,8 @@ class Store:
             yield key, value
 
     def write(self, changes: Mapping[bytes, bytes | None], meta: StoreMeta) -> None:
-        """All changes and the meta record in ONE write batch: a crash leaves all of it or nothing."""
+        """All changes and the meta record in ONE write batch: a crash leaves all of it or nothing. Raises
+        StoreFailed."""
         batch = WriteBatch(raw_mode=True)
         for key, value in changes.items():
             if value is None:
@@ -146,7 +150,12 @@ class Store:
             else:
                 batch.put(key, value)
         batch.put(_META_KEY, msgspec.msgpack.encode(meta))
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except DbClosedError:
+            raise
+        except Exception as error:
+            raise StoreFailed(f"状态库写入失败 / the store could not be written: {error}") from error
 
     def wipe(self) -> None:
         """Start again from nothing; the changelog restores everything."""

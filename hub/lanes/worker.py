@@ -1,24 +1,39 @@
-"""A worker: membership in the role's group, and one task per assigned partition that keeps its lane open.
+"""A worker: membership in the role's group, one task per assigned partition that keeps its lane open, and
+stand-bys for lanes of others.
 
 Listeners only start and cancel tasks. Safety comes from fencing (hub/lanes/lane.py); membership only decides
 who tries.
 """
 
 import asyncio
+import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 import structlog
 
 from hub.config import Settings
-from hub.errors import BrokerAway, Fenced, HubError, LaneStopped, OutputRefused, StoreBusy, UnknownOutcome
-from hub.kafka import Membership, TopicPartition
+from hub.errors import (
+    BrokerAway,
+    Fenced,
+    HubError,
+    LaneStopped,
+    OutputRefused,
+    StoreBusy,
+    StoreFailed,
+    UnknownOutcome,
+)
+from hub.kafka import Joining, Membership, Share, TopicPartition
+from hub.lanes.assignment import About, name_of, plan, standing
+from hub.lanes.restore import Restoring
+from hub.lanes.standby import Home, Standbys
 
 log = structlog.get_logger()
 
 _INVARIANT_S: Final = 10.0
+_CONFIRM_AGAIN_S: Final = 0.1
 
 
 class LaneRunner(Protocol):
@@ -26,7 +41,7 @@ class LaneRunner(Protocol):
 
     async def run(self, opened: Callable[[], None]) -> None:
         """Open the lane, call `opened`, work. Raises Fenced, BrokerAway, UnknownOutcome, OutputRefused,
-        LaneStopped."""
+        StoreBusy, StoreFailed, LaneStopped."""
         ...
 
 
@@ -48,22 +63,29 @@ class Worker:
         role: str,
         topics: Sequence[str],
         runner: Callable[[TopicPartition], LaneRunner],
+        standbys: Standbys | None = None,
     ) -> None:
         self._settings = settings
         self._role = role
         self._topics = [settings.topic(topic) for topic in topics]
         self._runner = runner
+        self._standbys = standbys
+        self._home = Home(settings, role)
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._joined = False
+        self._closing: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._assigned_now: set[TopicPartition] = set()
+        self._generation = -1
+        self._member: Membership | None = None
         self._ending = False
         self.lanes: dict[TopicPartition, LaneState] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then close all lanes and leave the group. Raises HubError when the invariant
         breaks."""
-        membership = Membership(self._settings, f"{self._settings.topic_prefix}govhub.{self._role}")
-        await membership.start(self._topics, self._assigned)
-        watching = asyncio.create_task(membership.watch())
+        self._home.enter()
+        self._member = Membership(self._settings, f"{self._settings.topic_prefix}govhub.{self._role}", self)
+        await self._member.start(self._topics, self._assigned)
+        watching = asyncio.create_task(self._member.watch())
         stopping = asyncio.create_task(stop.wait())
         checking = asyncio.create_task(self._check_invariant())
         try:
@@ -75,79 +97,133 @@ class Worker:
             self._ending = True
             for task in (watching, stopping, checking):
                 task.cancel()
-            await self._close(list(self._tasks))
-            await membership.stop()
+            await self._end()
+
+    async def _end(self) -> None:
+        """Close every lane and every stand-by, then leave: successors find both stores and locks free."""
+        self._close(list(self._tasks))
+        await asyncio.gather(*self._closing.values())
+        if self._standbys is not None:
+            await self._standbys.stop()
+        if self._member is not None:
+            await self._member.stop()
+        self._home.leave()
 
     def trouble(self) -> str:
         """Why this worker is not ready: no assignment yet, or a lane that is not open; "" when it is."""
-        if not self._joined:
+        if self._generation < 0:
             return "not yet a member of the group"
         return ", ".join(
-            f"{place.topic}-{place.partition} {s.state}"
+            f"{place.topic}-{place.partition} {s.state} {s.reason}".rstrip()
             for place, s in self.lanes.items()
             if s.state != "open"
         )
 
-    async def _assigned(self, assigned: set[TopicPartition]) -> None:
-        self._joined = True
+    def metrics(self) -> dict[str, float]:
+        """Stand-bys of this worker, Prometheus style: 1 when near its changelog, 0 while it restores."""
+        near = self._standbys.near() if self._standbys is not None else {}
+        return {f'govhub_standby_near{{lane="{lane}"}}': float(is_near) for lane, is_near in near.items()}
+
+    def restoring(self, place: TopicPartition) -> Callable[[Restoring], None]:
+        """Where this lane's opening tells how far its restore is; operators see it as the reason of
+        `opening`."""
+
+        def tell(progress: Restoring) -> None:
+            if place in self.lanes:
+                self.lanes[place].reason = str(progress)
+
+        return tell
+
+    # -- the group: what this worker says of itself, and what it is given
+
+    def note(self) -> bytes:
+        """Said when joining: what is open here, what is warm."""
+        open_ = {name_of(place) for place, state in self.lanes.items() if state.state in ("open", "opening")}
+        near = self._standbys.near() if self._standbys is not None else {}
+        prefix = self._settings.topic_prefix
+        about = About(
+            self._home.id,
+            self._generation,
+            frozenset(open_),
+            frozenset(prefix + lane for lane, is_near in near.items() if is_near),
+            self._home.stores(),
+            self._settings.standby_replicas if self._standbys is not None else 0,
+        )
+        return msgspec.msgpack.encode(about)
+
+    def plan(self, members: Mapping[str, Joining], places: Sequence[TopicPartition]) -> dict[str, Share]:
+        """As the group's leader: who gets what."""
+        return plan(members, places)
+
+    async def _assigned(self, assigned: set[TopicPartition], note: bytes, generation: int) -> None:
         if self._ending:
             return
+        self._assigned_now, self._generation = assigned, generation
         # A lane that is still ours stays open and pays no restore.
-        await self._close([place for place in self._tasks if place not in assigned])
+        self._close([place for place in self._tasks if place not in assigned])
         for place in sorted(assigned - set(self._tasks)):
             self.lanes[place] = LaneState("opening", time.monotonic())
             self._tasks[place] = asyncio.create_task(
-                self._keep(place), name=f"lane {place.topic}-{place.partition}"
+                self._keep(place, self._closing.get(place)), name=f"lane {place.topic}-{place.partition}"
             )
+        if self._standbys is not None:
+            self._standbys.follow(standing(note) - assigned, self._closing)
 
-    async def _close(self, places: list[TopicPartition]) -> None:
-        tasks = [self._tasks.pop(place) for place in places]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def _close(self, places: list[TopicPartition]) -> None:
+        """Begin to close these lanes. Nobody waits here: what a lane does before it ends may outlast a
+        heartbeat."""
         for place in places:
+            task = self._tasks.pop(place)
             self.lanes.pop(place, None)
+            closing = asyncio.create_task(_cancelled(task), name=f"closing {place.topic}-{place.partition}")
+            self._closing[place] = closing
+            closing.add_done_callback(functools.partial(self._closed, place))
 
-    async def _keep(self, place: TopicPartition) -> None:
-        """Keep one lane open: reopen it after every failure that reopening cures."""
+    def _closed(self, place: TopicPartition, closing: "asyncio.Task[None]") -> None:
+        if self._closing.get(place) is closing:
+            del self._closing[place]
+
+    # -- one lane
+
+    async def _keep(self, place: TopicPartition, after: "asyncio.Task[None] | None") -> None:
+        """Keep one lane open: reopen it after every failure that reopening cures. after: its own closing,
+        when it has just been taken away and comes back."""
         state = self.lanes[place]
+        name = f"{self._settings.bare(place.topic)}-{place.partition}"
 
         def opened() -> None:
             state.state, state.since, state.reason = "open", time.monotonic(), ""
-            log.info(
-                "lane.open", role=self._role, lane=f"{self._settings.bare(place.topic)}-{place.partition}"
-            )
+            log.info("lane.open", role=self._role, lane=name)
 
+        if after is not None:
+            await asyncio.wait({after})
         while True:
             try:
                 await self._runner(place).run(opened)
             except LaneStopped as error:
                 # An operator decides; the other lanes go on.
                 state.state, state.since, state.reason = "stopped", time.monotonic(), str(error)
-                log.error(
-                    "lane.stopped",
-                    role=self._role,
-                    lane=f"{place.topic}-{place.partition}",
-                    reason=str(error),
-                )
+                log.error("lane.stopped", role=self._role, lane=name, reason=str(error))
                 return
             except Fenced as error:
-                # A successor, or the coordinator timed our transaction out. Let a heartbeat tell whether we
-                # are still a member:
-                # a zombie that reopens at once would fence the true owner.
-                await self._wait(state, error, 1.5 * self._settings.heartbeat_interval_ms)
-            except (BrokerAway, UnknownOutcome, OutputRefused, StoreBusy) as error:
-                await self._wait(state, error, self._settings.reopen_delay_ms)
+                # A successor, or the coordinator timed our transaction out.
+                await self._wait(state, name, error, 0)
+            except (BrokerAway, UnknownOutcome, OutputRefused, StoreBusy, StoreFailed) as error:
+                await self._wait(state, name, error, self._settings.reopen_delay_ms)
 
-    async def _wait(self, state: LaneState, error: HubError, delay_ms: float) -> None:
-        state.state, state.since, state.reason = (
-            "waiting",
-            time.monotonic(),
-            f"{type(error).__name__}: {error}",
-        )
+    async def _wait(self, state: LaneState, name: str, error: HubError, delay_ms: float) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        state.state, state.since, state.reason = "waiting", time.monotonic(), reason
         state.reopened += 1
-        log.warning("lane.reopening", role=self._role, reason=state.reason, delay_ms=delay_ms)
+        log.warning("lane.reopening", role=self._role, lane=name, reason=reason, delay_ms=delay_ms)
         await asyncio.sleep(delay_ms / 1000)
+        # A zombie that opened again would fence the true owner. Only an answer of the group's coordinator to
+        # a question asked from now on tells the two apart; a lane that was taken from us is cancelled in this
+        # wait.
+        while True:
+            if self._member is not None and await self._member.confirmed():
+                break
+            await asyncio.sleep(_CONFIRM_AGAIN_S)
         state.state, state.since = "opening", time.monotonic()
 
     async def _check_invariant(self) -> None:
@@ -155,20 +231,26 @@ class Worker:
         supervisor restarts it."""
         broken_since: float | None = None
         while True:
-            await asyncio.sleep(1)
-            broken = [
-                place
-                for place, task in self._tasks.items()
-                if task.done() and self.lanes[place].state != "stopped"
-            ]
+            await asyncio.sleep(_INVARIANT_S / 10)
+            broken = [place for place in self._assigned_now if self._is_broken(place)]
             if not broken:
                 broken_since = None
                 continue
             broken_since = broken_since or time.monotonic()
             for place in broken:
-                if error := self._tasks[place].exception():
+                task = self._tasks.get(place)
+                if task is not None and (error := task.exception()):
                     log.error(
                         "lane.died", role=self._role, lane=f"{place.topic}-{place.partition}", exc_info=error
                     )
             if time.monotonic() - broken_since > _INVARIANT_S / 2:
                 raise HubError(f"通道无人处理 / lanes without a task: {broken}")
+
+    def _is_broken(self, place: TopicPartition) -> bool:
+        task = self._tasks.get(place)
+        return task is None or (task.done() and self.lanes[place].state != "stopped")
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -10,6 +10,7 @@ from hub.config import Settings
 from hub.health import health_server
 from hub.kafka import Admin, TopicPartition
 from hub.lanes.lane import Lane, LaneSpec
+from hub.lanes.standby import Standbys
 from hub.lanes.store import StoreResources
 from hub.lanes.worker import Worker
 from hub.router.lane import BatchRefused, RouterLane, RouterStats, Trouble
@@ -17,6 +18,11 @@ from hub.status import LaneReport, publish_status
 from hub.tables import TablesFollower, follow_tables
 
 log = structlog.get_logger()
+
+
+def _spec(place: TopicPartition) -> LaneSpec:
+    partition = place.partition
+    return LaneSpec("router", ("case.inbound", "commands.router"), partition, "router.changelog", partition)
 
 
 class _Runner:
@@ -40,10 +46,14 @@ class _Runner:
 
     async def _work(self, opened: Callable[[], None], trouble: Trouble) -> None:
         role, partition = self._role, self._place.partition
-        spec = LaneSpec(
-            "router", ("case.inbound", "commands.router"), partition, "router.changelog", partition
+        lane = Lane(
+            role.settings,
+            _spec(self._place),
+            role.resources,
+            role.cluster_id,
+            warm=role.standbys,
+            restoring=role.worker.restoring(self._place),
         )
-        lane = Lane(role.settings, spec, role.resources, role.cluster_id)
         stats = role.stats.setdefault(partition, RouterStats())
         try:
             await lane.open()
@@ -62,7 +72,10 @@ class RouterRole:
         self.cluster_id = cluster_id
         self.resources = StoreResources(settings)
         self.stats: dict[int, RouterStats] = {}
-        self.worker = Worker(settings, "router", ["case.inbound"], lambda place: _Runner(self, place))
+        self.standbys = Standbys(settings, self.resources, cluster_id, _spec)
+        self.worker = Worker(
+            settings, "router", ["case.inbound"], lambda place: _Runner(self, place), self.standbys
+        )
 
     def reports(self) -> list[LaneReport]:
         """One line per lane, for the status topic."""
@@ -87,6 +100,7 @@ class RouterRole:
             values[f"govhub_lane_open{label}"] = float(line.state == "open")
             values[f"govhub_routed_total{label}"] = line.done
             values[f"govhub_parked_total{label}"] = line.holds
+        values.update(self.worker.metrics())
         return values
 
 

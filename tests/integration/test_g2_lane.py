@@ -158,7 +158,7 @@ async def test_restore_passes_aborted_transactions_at_the_end_of_the_changelog(
     async with lane(settings) as second:
         second.store.wipe()
         end = (await second.reader.stable_offsets([second._changelog]))[second._changelog]
-        await second._restore(0, end)
+        await second.follower.catch_up(second.reader, 0, end)
         assert second.get_many([b"a"]) == [b"1"]
 
 
@@ -216,7 +216,7 @@ async def test_store_of_another_log_is_wiped(settings: Settings, topics: None) -
     await give(settings, 1)
     async with lane(settings) as first:
         await first.commit({}, {b"a": b"1"}, await take(first, 1))
-        wrong = first._meta(first._changelog_next)
+        wrong = first.follower.meta(first.follower.next)
         first.store.write(
             {b"stale": b"1"}, type(wrong)("cluster", "another incarnation", 0, wrong.written_ms)
         )

@@ -139,22 +139,22 @@ class Fails:
 async def test_rebalance_during_the_closing_opens_no_lane(tmp_path: Path) -> None:
     worker = Worker(settings_of("127.0.0.1:1", tmp_path), "test", ["in"], lambda _: Waits())
     place = TopicPartition("in", 0)
-    await worker._assigned({place})
+    await worker._assigned({place}, b"", 1)
     worker._ending = True
-    await worker._close([place])
-    await worker._assigned({place})
+    await worker._end()
+    await worker._assigned({place}, b"", 2)
     assert worker._tasks == {}
 
 
 async def test_lane_whose_store_is_busy_waits_and_does_not_die(tmp_path: Path) -> None:
     worker = Worker(settings_of("127.0.0.1:1", tmp_path), "test", ["in"], lambda _: Fails(StoreBusy("held")))
     place = TopicPartition("in", 0)
-    await worker._assigned({place})
+    await worker._assigned({place}, b"", 1)
     await asyncio.sleep(0.1)
     state: LaneState = worker.lanes[place]
     task = worker._tasks[place]
     assert (state.state, task.done()) == ("waiting", False)
-    await worker._close([place])
+    await worker._end()
 
 
 def test_store_closed_while_it_is_wiped_lets_go_of_its_lock(
