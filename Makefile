@@ -10,12 +10,13 @@ PY := .venv/bin/python
 on = $(filter-out 0 no false,$(1))
 DEMO_ARGS = $(if $(CASES),--cases '$(CASES)') $(if $(call on,$(KILL)),--kill) $(if $(call on,$(KEEP)),--keep)
 
-.PHONY: help venv demo up test lint format bench clean
+.PHONY: help venv demo up test faults lint format bench clean
 
 help:
 	@echo "make demo [CASES=n] [KILL=1] [KEEP=1]  端到端演示 / the whole hub with simulated members, ends with the books"
 	@echo "make up                                只启动枢纽 / the hub without members"
 	@echo "make test | lint | format | bench      测试、检查、格式、基准 / tests, checks, formatting, benchmark"
+	@echo "make faults [CELL=name] [AGAIN=1]      故障矩阵，可续跑 / the fault matrix, goes on where it was stopped"
 	@echo "make clean                             删除环境与演示数据 / remove .venv and demo data"
 
 venv:
@@ -36,6 +37,10 @@ TESTS ?=
 JOBS ?= 3
 test: venv
 	$(PY) -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+
+# Results are kept per cell in data/faults; CELL runs those whose name contains it, AGAIN=1 also what has a result.
+faults: venv
+	@HUB_STOP_WITH_PARENT=1 exec $(PY) -m tests.faults $(if $(CELL),--cell '$(CELL)') $(if $(call on,$(AGAIN)),--again)
 
 lint: venv
 	$(PY) -m ruff check .

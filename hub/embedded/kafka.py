@@ -1,4 +1,5 @@
-"""A real Apache Kafka, one broker that is its own controller (KRaft), run as our child on a packaged JDK.
+"""A real Apache Kafka (KRaft), one broker that is its own controller or one of several
+(hub/embedded/cluster.py), run as our child on a packaged JDK.
 
 How the broker is configured, started and stopped lives here; what is stored in it does not.
 """
@@ -12,6 +13,7 @@ import sys
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -61,12 +63,29 @@ BROKER_SETTINGS: Mapping[str, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Quorum:
+    """A node's place among several: its id, the cluster's id, and the controller port of every node by
+    id."""
+
+    node_id: int
+    cluster_id: str
+    controllers: Mapping[int, int]
+
+    def settings(self) -> dict[str, str]:
+        """Broker settings that differ from a broker of its own."""
+        voters = ",".join(f"{node}@127.0.0.1:{port}" for node, port in sorted(self.controllers.items()))
+        return {"node.id": str(self.node_id), "controller.quorum.voters": voters}
+
+
 class EmbeddedKafka:
     """One broker on 127.0.0.1 whose data survives in `data_dir`, also a SIGKILL.
 
     `port`: the listener's port, a remembered or free one when None. `heap_mb`: the JVM's -Xmx. `settings`:
-    broker settings over ours. `full_jit`: both compilers, for benchmarks; the default starts faster and uses
-    less. `start` raises EmbeddedServerError with the tail of the broker's log."""
+    broker settings over ours. `full_jit`: both compilers, for benchmarks; the default starts faster and
+    uses less. `quorum`: this node's place among several. `proxy_port`: a second listener
+    (`proxied_port`) tells its clients to come back to this port, where a test's proxy stands. `start`
+    raises EmbeddedServerError with the tail of the broker's log."""
 
     def __init__(
         self,
@@ -76,6 +95,8 @@ class EmbeddedKafka:
         heap_mb: int = HEAP_MB_DEFAULT,
         settings: Mapping[str, str] | None = None,
         full_jit: bool = False,
+        quorum: Quorum | None = None,
+        proxy_port: int | None = None,
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.log = self.data_dir / "broker.log"
@@ -83,6 +104,8 @@ class EmbeddedKafka:
         self._heap_mb = heap_mb
         self._settings = dict(settings or {})
         self._full_jit = full_jit
+        self._quorum = quorum
+        self._proxy_port = proxy_port
         self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
@@ -91,6 +114,11 @@ class EmbeddedKafka:
     def bootstrap(self) -> str:
         """host:port for clients; known once started."""
         return f"127.0.0.1:{self._ports['broker']}"
+
+    @property
+    def proxied_port(self) -> int:
+        """Where a proxy forwards to; known once started with proxy_port."""
+        return self._ports["proxied"]
 
     @property
     def pid(self) -> int:
@@ -112,8 +140,8 @@ class EmbeddedKafka:
         self.stop()
 
     def start(self) -> None:
-        """Returns when the broker serves. A data directory from an earlier run is recovered, never formatted
-        again."""
+        """Returns when the broker serves. A data directory from an earlier run is recovered, never
+        formatted again."""
         if self.running:
             return
         jars = kafka_jars()
@@ -161,7 +189,10 @@ class EmbeddedKafka:
 
     def _choose_ports(self) -> dict[str, int]:
         file = self.data_dir / "ports.json"
-        ports = process.remembered_ports(file, ("broker", "controller"))
+        names = ("broker", "controller") if self._proxy_port is None else ("broker", "controller", "proxied")
+        ports = process.remembered_ports(file, names)
+        if self._quorum is not None:
+            ports["controller"] = self._quorum.controllers[self._quorum.node_id]
         if self._port is not None:
             ports["broker"] = self._port
             if ports["controller"] == self._port:
@@ -171,19 +202,26 @@ class EmbeddedKafka:
 
     def _properties(self) -> str:
         broker, controller = self._ports["broker"], self._ports["controller"]
-        listeners = f"PLAINTEXT://127.0.0.1:{broker}"
+        listeners = advertised = f"PLAINTEXT://127.0.0.1:{broker}"
+        protocols = BROKER_SETTINGS["listener.security.protocol.map"]
+        if self._proxy_port is not None:
+            listeners += f",PROXIED://127.0.0.1:{self._ports['proxied']}"
+            advertised += f",PROXIED://127.0.0.1:{self._proxy_port}"
+            protocols += ",PROXIED:PLAINTEXT"
+        # A static voter may come back on another port; a dynamic one is bound to its address in the log.
+        quorum = self._quorum or Quorum(1, "", {1: controller})
         ours = {
             **BROKER_SETTINGS,
-            # A static voter may come back on another port; a dynamic one is bound to its address in the log.
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            **quorum.settings(),
+            "listener.security.protocol.map": protocols,
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": listeners,
+            "advertised.listeners": advertised,
             **self._settings,
         }
         return "".join(f"{name}={_escaped(value)}\n" for name, value in ours.items())
 
     def _format(self, jars: Path) -> None:
-        cluster = urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode().replace("-", "_")
+        cluster = self._quorum.cluster_id if self._quorum is not None else new_cluster_id()
         arguments = ("format", "--ignore-formatted", f"--cluster-id={cluster}", "--config=server.properties")
         formatting = self._java(jars, "kafka.tools.StorageTool", *arguments, heap_mb=128)
         try:
@@ -243,6 +281,11 @@ class EmbeddedKafka:
                 )
             time.sleep(process.POLL_SECONDS)
         return False
+
+
+def new_cluster_id() -> str:
+    """A random cluster id as Kafka writes them."""
+    return urlsafe_b64encode(secrets.token_bytes(16)).rstrip(b"=").decode().replace("-", "_")
 
 
 def _escaped(value: str) -> str:

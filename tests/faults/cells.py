@@ -1,0 +1,8 @@
+"""The cells of the matrix by name; each family of faults has a module of its own."""
+
+from tests.faults import faults_of_brokers, faults_of_members, faults_of_roles
+from tests.faults.run import Cell
+
+CELLS: dict[str, Cell] = {
+    cell.name: cell for cell in (*faults_of_roles.CELLS, *faults_of_brokers.CELLS, *faults_of_members.CELLS)
+}
