@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     restores_at_once_max: int = 2
     block_cache_bytes: int = 67_108_864
     write_buffer_bytes: int = 67_108_864
+    clock_jump_ms_max: int = 10_000
+    clock_shift_file: Path | None = None
     # routing
     credit_timeout_ms: int = 60_000
     early_held_max: int = 32
@@ -192,6 +194,8 @@ _PARSERS: Final[dict[str, Any]] = {
     "restores_at_once_max": _whole(1, 64),
     "block_cache_bytes": _BYTES,
     "write_buffer_bytes": _BYTES,
+    "clock_jump_ms_max": _MS,
+    "clock_shift_file": _path,
     "credit_timeout_ms": _MS,
     "early_held_max": _whole(1, 10_000),
     "parked_behind_max": _whole(1, 10_000),

@@ -35,6 +35,7 @@ from hub.delivery.resolve import recovery_wait_ms, resolve, resolve_query
 from hub.directory.model import Guarantee, Member
 from hub.errors import LaneStopped
 from hub.kafka import Record
+from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import Lane
 
 log = structlog.get_logger()
@@ -70,8 +71,10 @@ class DeliveryLane:
         port: MemberPort,
         partitions: int,
         stats: DeliveryStats,
+        clock: ClockGuard,
     ) -> None:
         self._settings = settings
+        self._clock = clock
         self._lane = lane
         self._member = member
         self._policy = member.delivery
@@ -207,7 +210,9 @@ class DeliveryLane:
             self._book.back(case, now)
             return
         if isinstance(verdict, Again):
-            if not lapsed(entry, int(time.time() * 1000)):
+            # By a clock that jumped nothing lapses: the call is repeated, which is always safe here.
+            now_ms = self._clock.now_ms()
+            if self._clock.alarm or not lapsed(entry, now_ms):
                 self._try_again(case, verdict, now)
                 return
             verdict = Settled(Outcome.CANCELLED, "lapsed", verdict.reason)

@@ -15,6 +15,7 @@ from hub.directory.model import Member
 from hub.errors import LaneStopped
 from hub.health import health_server
 from hub.kafka import Admin, TopicPartition, open_reader
+from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import Lane, LaneSpec
 from hub.lanes.standby import Standbys
 from hub.lanes.store import StoreResources
@@ -61,7 +62,7 @@ class _Runner:
             except ValueError as error:
                 raise LaneStopped(str(error)) from error
             opened()
-            await DeliveryLane(role.settings, lane, member, port, role.partitions, stats).run()
+            await DeliveryLane(role.settings, lane, member, port, role.partitions, stats, role.clock).run()
         finally:
             if port is not None:
                 await port.close()
@@ -80,6 +81,7 @@ class DeliveryRole:
         self.partitions = partitions
         self.resources = StoreResources(settings)
         self.stats: dict[str, DeliveryStats] = {}
+        self.clock = ClockGuard(settings)
         self.standbys = Standbys(settings, self.resources, cluster_id, lambda place: _spec(settings, place))
         self.worker = Worker(
             settings,
@@ -100,7 +102,7 @@ class DeliveryRole:
                     role="delivery",
                     lane=f"{topic}-{place.partition}",
                     state=state.state,
-                    reason=state.reason or stats.last_error,
+                    reason=state.reason or self.clock.alarm or stats.last_error,
                     reopened=state.reopened,
                     taken_in=stats.taken_in,
                     calling=stats.calling,
@@ -122,6 +124,7 @@ class DeliveryRole:
             values[f"govhub_taken_in{label}"] = line.taken_in
             values[f"govhub_holds{label}"] = line.holds
             values[f"govhub_breaker_open{label}"] = float(line.breaker == "open")
+        values["govhub_clock_jumped"] = float(bool(self.clock.alarm))
         values.update(self.worker.metrics())
         return values
 

@@ -5,7 +5,7 @@ A batch that the broker refuses is taken again one record at a time; the record 
 its case (G5).
 """
 
-import time
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
@@ -17,7 +17,9 @@ from hub import envelope
 from hub.config import Settings
 from hub.errors import LaneStopped, OutputRefused
 from hub.kafka import Record
+from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import Lane
+from hub.lanes.timers import DueTimes, timer_key
 from hub.router.outbox import RouterOutbox
 from hub.routing.decide import decide, decide_timer, park, redrive
 from hub.routing.model import Decision, Disposition, Timer, Verdict
@@ -29,10 +31,11 @@ log = structlog.get_logger()
 
 _TIMERS_MAX: Final = 200
 _CASE: Final = b"c"
-_TIMER: Final = b"t"
 _CHAIN: Final = b"e"  # the lane's hash chain over its ledger lines (G7)
 _BEHIND: Final = "behind"  # the reason that hub/routing gives to what waits behind its own parked case
 Input = tuple[str, int]
+Taken = tuple[Record, envelope.Message | ValueError | None]
+"""An input and what it says: a message, why it cannot be read, or None for a command."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -128,6 +131,7 @@ class RouterLane:
         tables: Callable[[], Tables],
         stats: RouterStats,
         trouble: Trouble,
+        clock: ClockGuard,
     ) -> None:
         self._settings = settings
         self._lane = lane
@@ -137,29 +141,46 @@ class RouterLane:
         self._brake = ParkBrake(settings.park_brake_percent, settings.park_brake_window)
         self._trouble = trouble
         self._chain = _chain_of(lane)
+        self._clock = clock
+        self._timers = DueTimes(lane.range)
+        self._ahead: asyncio.Task[list[Taken]] | None = None
 
     async def run(self) -> None:
         """Work until cancelled. Raises what Lane.commit raises."""
-        settings, lane, trouble = self._settings, self._lane, self._trouble
-        while True:
-            records = await lane.poll(
-                settings.poll_wait_ms, 1 if trouble.careful else settings.batch_records_max
-            )
-            now_ms = int(time.time() * 1000)
-            timers = self._due(now_ms)
-            if trouble.careful:
-                timers = [] if records else timers[:1]
-            if records or timers:
-                await self._batch(records, timers, now_ms)
-                trouble.careful = max(0, trouble.careful - 1)
+        try:
+            while True:
+                taken = await (self._ahead or self._read())
+                self._ahead = None
+                await self._turn(taken)
+        finally:
+            if self._ahead is not None:
+                self._ahead.cancel()
+                await asyncio.gather(self._ahead, return_exceptions=True)
+
+    async def _turn(self, taken: list[Taken]) -> None:
+        trouble, now_ms = self._trouble, self._clock.now_ms()
+        # A clock that jumped fires nothing: what is due by it may be due in a year, or not any more.
+        timers = [] if self._clock.alarm else self._due(now_ms)
+        if trouble.careful:
+            timers = [] if taken else timers[:1]
+        if taken or timers:
+            await self._batch(taken, timers, now_ms)
+            trouble.careful = max(0, trouble.careful - 1)
+
+    async def _read(self) -> list[Taken]:
+        """The next inputs, decoded. While a batch is committed the next one is read: a batch grows to what
+        came meanwhile, and waits for nothing when nothing came."""
+        settings, careful = self._settings, self._trouble.careful
+        records = await self._lane.poll(settings.poll_wait_ms, 1 if careful else settings.batch_records_max)
+        return [(record, None if record.topic == self._commands else _decoded(record)) for record in records]
 
     def _due(self, now_ms: int) -> list[Timer]:
-        end, stuck = _TIMER + (now_ms + 1).to_bytes(8), self._trouble.stuck
-        entries = self._lane.range(_TIMER, end, _TIMERS_MAX + len(stuck))
-        timers = [msgspec.msgpack.decode(raw, type=Timer) for _, raw in entries]
-        return [timer for timer in timers if timer not in stuck]
+        stuck = {_timer_key(timer) for timer in self._trouble.stuck}
+        due = self._timers.due(now_ms, _TIMERS_MAX, stuck)
+        return [msgspec.msgpack.decode(raw, type=Timer) for raw in due]
 
-    async def _batch(self, records: list[Record], timers: list[Timer], now_ms: int) -> None:
+    async def _batch(self, taken: list[Taken], timers: list[Timer], now_ms: int) -> None:
+        records = [record for record, _ in taken]
         tables = self._tables()
         overlay = _Overlay(self._lane, records, timers)
         out = RouterOutbox(self._settings, self._lane.spec.partition, tables.version, now_ms)
@@ -174,13 +195,17 @@ class RouterLane:
                 continue
             overlay.cleared(timer)
             decisions.append((timer.subject, overlay.apply(timer.subject, fired)))
-        decisions.extend(self._one(record, overlay, out, tables, now_ms) for record in records)
+        decisions.extend(self._one(one, overlay, out, tables, now_ms) for one in taken)
         self._brake.check(decisions)
         for subject, decision in decisions:
             out.add(subject, decision)
         chain = out.link(self._chain)
         if chain is not self._chain:
             overlay.changes[_CHAIN] = chain.to_bytes()
+        for due_ms in overlay.timers_due_ms:
+            self._timers.set(due_ms)
+        if not self._trouble.careful:
+            self._ahead = asyncio.create_task(self._read(), name="read ahead")
         try:
             await self._lane.commit(out.outputs, overlay.changes, records)
         except OutputRefused as error:
@@ -189,16 +214,13 @@ class RouterLane:
         self._count(decisions)
 
     def _one(
-        self, record: Record, overlay: "_Overlay", out: RouterOutbox, tables: Tables, now_ms: int
+        self, taken: Taken, overlay: "_Overlay", out: RouterOutbox, tables: Tables, now_ms: int
     ) -> tuple[str, Decision]:
-        if record.topic == self._commands:
+        record, message = taken
+        if message is None:
             return self._command(record, overlay, tables, now_ms)
-        try:
-            message = envelope.from_record(record.headers, record.value)
-            if record.key != message.subject.encode():
-                raise ValueError("记录的键与信封不符 / the record's key is not the envelope's subject")
-        except ValueError as error:
-            return "", _unreadable(record, str(error))
+        if isinstance(message, ValueError):
+            return "", _unreadable(record, str(message))
         out.came(message, record.headers)
         state = overlay[message.subject]
         if (record.topic, record.offset) == self._trouble.refuse:
@@ -263,6 +285,7 @@ class _Overlay:
         self._lane = lane
         self._states = dict(zip(subjects, lane.get_many(keys), strict=True)) if keys else {}
         self.changes: dict[bytes, bytes | None] = {}
+        self.timers_due_ms: list[int] = []
 
     def __getitem__(self, subject: str) -> bytes | None:
         if subject not in self._states:
@@ -278,6 +301,7 @@ class _Overlay:
         for timer in decision.timers_cleared:
             self.cleared(timer)
         for timer in decision.timers_set:
+            self.timers_due_ms.append(timer.due_ms)
             self.changes[_timer_key(timer)] = msgspec.msgpack.encode(timer)
         return decision
 
@@ -293,7 +317,17 @@ def _chain_of(lane: Lane) -> Chain:
 
 
 def _timer_key(timer: Timer) -> bytes:
-    return _TIMER + timer.due_ms.to_bytes(8) + timer.subject.encode() + b"\x00" + timer.purpose.encode()
+    return timer_key(timer.due_ms, timer.subject, timer.purpose)
+
+
+def _decoded(record: Record) -> envelope.Message | ValueError:
+    try:
+        message = envelope.from_record(record.headers, record.value)
+    except ValueError as error:
+        return error
+    if record.key != message.subject.encode():
+        return ValueError("记录的键与信封不符 / the record's key is not the envelope's subject")
+    return message
 
 
 def _unreadable(record: Record, text: str) -> Decision:

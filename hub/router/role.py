@@ -9,6 +9,7 @@ import structlog
 from hub.config import Settings
 from hub.health import health_server
 from hub.kafka import Admin, TopicPartition
+from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import Lane, LaneSpec
 from hub.lanes.standby import Standbys
 from hub.lanes.store import StoreResources
@@ -58,7 +59,9 @@ class _Runner:
         try:
             await lane.open()
             opened()
-            await RouterLane(role.settings, lane, lambda: role.tables.current, stats, trouble).run()
+            await RouterLane(
+                role.settings, lane, lambda: role.tables.current, stats, trouble, role.clock
+            ).run()
         finally:
             await lane.close()
 
@@ -72,6 +75,7 @@ class RouterRole:
         self.cluster_id = cluster_id
         self.resources = StoreResources(settings)
         self.stats: dict[int, RouterStats] = {}
+        self.clock = ClockGuard(settings)
         self.standbys = Standbys(settings, self.resources, cluster_id, _spec)
         self.worker = Worker(
             settings, "router", ["case.inbound"], lambda place: _Runner(self, place), self.standbys
@@ -84,7 +88,7 @@ class RouterRole:
                 role="router",
                 lane=f"{self.settings.bare(place.topic)}-{place.partition}",
                 state=state.state,
-                reason=state.reason,
+                reason=state.reason or self.clock.alarm,
                 reopened=state.reopened,
                 done=self.stats.get(place.partition, RouterStats()).routed,
                 holds=self.stats.get(place.partition, RouterStats()).parked,
@@ -100,6 +104,7 @@ class RouterRole:
             values[f"govhub_lane_open{label}"] = float(line.state == "open")
             values[f"govhub_routed_total{label}"] = line.done
             values[f"govhub_parked_total{label}"] = line.holds
+        values["govhub_clock_jumped"] = float(bool(self.clock.alarm))
         values.update(self.worker.metrics())
         return values
 

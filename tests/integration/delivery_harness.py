@@ -19,6 +19,7 @@ from hub.config import Settings
 from hub.delivery.lane import DeliveryLane, DeliveryStats
 from hub.directory.model import Adapter, Auth, Delivery, Guarantee, Member, MemberKind, Style
 from hub.kafka import Admin, open_producer, open_reader
+from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import Lane, LaneSpec
 from hub.lanes.store import StoreResources
 from schemas import codec, contracts, samples, validate
@@ -138,7 +139,7 @@ async def delivering(
     port = port or await open_port(port_config(known))
     try:
         await lane.open()
-        worker = DeliveryLane(settings, lane, known, port, 1, stats)
+        worker = DeliveryLane(settings, lane, known, port, 1, stats, ClockGuard(settings))
         if prepare is not None:
             prepare(lane, worker)
         work = asyncio.create_task(worker.run())

@@ -183,7 +183,7 @@ def test_the_settings_page_shows_the_true_defaults() -> None:
         elif variable == "HUB_KAFKA_BOOTSTRAP":
             expected = "required"
         else:
-            expected = f"`{value}`" if value not in ("", b"") else "empty"
+            expected = f"`{value}`" if value not in ("", b"", None) else "empty"
         assert shown.strip() == expected, variable
 
 

@@ -16,6 +16,7 @@ from hub import envelope
 from hub.config import Settings
 from hub.errors import LaneStopped, OutputRefused
 from hub.kafka import Output, Record
+from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import LaneSpec
 from hub.router import lane as router_lane
 from hub.router.lane import BatchRefused, ParkBrake, RouterLane, RouterStats, Trouble
@@ -25,6 +26,7 @@ from schemas import codec
 SETTINGS = Settings(
     kafka_bootstrap="127.0.0.1:1", data_dir=Path("data"), directory_dir=Path("data"), files_dir=Path("data")
 )
+CLOCK = ClockGuard(SETTINGS)
 Refuses = Callable[[list[Record], Mapping[bytes, bytes | None]], bool]
 
 
@@ -35,14 +37,17 @@ class FakeLane:
 
     def __init__(self, records: list[Record], refuses: Refuses = lambda *_: False) -> None:
         self.left = records
+        self.read = 0
         self.refuses = refuses
         self.state: dict[bytes, bytes] = {}
         self.lines: list[dict[str, Any]] = []
 
     async def poll(self, wait_ms: int, records_max: int) -> list[Record]:
-        if not self.left:
+        got = self.left[self.read : self.read + records_max]
+        if not got:
             raise Idle
-        return self.left[:records_max]
+        self.read += len(got)
+        return got
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.state.get(key) for key in keys]
@@ -63,7 +68,7 @@ class FakeLane:
                 self.state.pop(key, None)
             else:
                 self.state[key] = value
-        self.left = self.left[len(consumed) :]
+        self.left, self.read = self.left[len(consumed) :], self.read - len(consumed)
         lines = outputs.get(("case.routed", 0), [])
         self.lines += [codec.decode(value)[1] for _, value, _, _ in lines if value is not None]
 
@@ -76,8 +81,9 @@ async def work(lane: FakeLane, reopenings_max: int = 10) -> Trouble:
     """What the role does: reopen with what was learnt, until nothing is left to read."""
     trouble = Trouble()
     for _ in range(reopenings_max):
+        lane.read = 0
         try:
-            await RouterLane(SETTINGS, lane, lambda: TABLES, RouterStats(), trouble).run()  # type: ignore[arg-type]
+            await RouterLane(SETTINGS, lane, lambda: TABLES, RouterStats(), trouble, CLOCK).run()  # type: ignore[arg-type]
         except Idle:
             return trouble
         except BatchRefused as error:
