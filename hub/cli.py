@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hub.app import ROLES, run_role
+from hub.cli_seal import seal
 from hub.config import Settings, SettingsError
 from hub.errors import HubError
 
@@ -175,6 +176,9 @@ def schemas_export(what: str) -> None:
     from hub.export import export
 
     click.echo(export(what))
+
+
+govhub.add_command(seal)
 
 
 def _run(work: Any) -> Any:

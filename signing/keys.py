@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from signing import der, sm2_math
 from signing.errors import SigningError
+from signing.pem import pem
 from signing.provider import PrivateKey, SoftwareProvider
 
 KEY_FILE_BYTES_MAX = 32 * 1024
@@ -66,16 +67,14 @@ def encode_key(
     scheme = der.make_sequence(der.make_oid(oid), der.make_octets(iv))
     algorithm = der.make_sequence(der.make_oid(_OID_PBES2), der.make_sequence(kdf, scheme))
     whole = der.make_sequence(algorithm, der.make_octets(encryptor.update(clear) + encryptor.finalize()))
-    text = base64.b64encode(whole)
-    lines = b"\n".join(text[at : at + 64] for at in range(0, len(text), 64))
-    return b"-----BEGIN %b-----\n%b\n-----END %b-----\n" % (_LABEL, lines, _LABEL)
+    return pem(_LABEL, whole)
 
 
-def decode_key(pem: bytes, passphrase: bytes, provider: SoftwareProvider) -> PrivateKey:
+def decode_key(text: bytes, passphrase: bytes, provider: SoftwareProvider) -> PrivateKey:
     """The key of an encrypted PEM file. Raises SigningError: malformed, in clear, wrong passphrase."""
-    if len(pem) > KEY_FILE_BYTES_MAX:
+    if len(text) > KEY_FILE_BYTES_MAX:
         raise SigningError("key file", f"longer than {KEY_FILE_BYTES_MAX} bytes", _STANDARD)
-    match = _PEM.fullmatch(pem.strip() + b"\n")
+    match = _PEM.fullmatch(text.strip() + b"\n")
     if match is None:
         raise SigningError("key file", "is not one PEM block", _STANDARD)
     if match[1] != _LABEL:
@@ -94,12 +93,12 @@ def decode_key(pem: bytes, passphrase: bytes, provider: SoftwareProvider) -> Pri
 
 def write_key(path: Path, key: PrivateKey, passphrase: bytes, *, cipher: CipherName = "SM4-CBC") -> None:
     """Write a new key file, mode 0600, complete or not at all. An existing file is never overwritten."""
-    pem = encode_key(key, passphrase, cipher=cipher)
+    text = encode_key(key, passphrase, cipher=cipher)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.link(draft, path)

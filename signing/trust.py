@@ -116,9 +116,10 @@ def _link_problem(certificate: Certificate, at: datetime) -> PathResult | None:
 def _issuer_of(certificate: Certificate, trust: Trust, provider: Provider) -> Certificate | None:
     pool = (*trust.anchors, *trust.intermediates[:POOL_CERTIFICATES_MAX])
     for candidate in pool:
-        if candidate.subject == certificate.issuer and signed_by(
-            certificate.tbs, certificate.signature_oid, certificate.signature, candidate, provider
-        ):
+        # One that issued itself leads nowhere but to itself: an anchor was recognised before this.
+        if candidate.raw == certificate.raw or candidate.subject != certificate.issuer:
+            continue
+        if signed_by(certificate.tbs, certificate.signature_oid, certificate.signature, candidate, provider):
             return candidate
     return None
 

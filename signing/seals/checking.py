@@ -195,9 +195,16 @@ def _withdrawn_step(seal: Seal, given: Circumstances, at: datetime) -> Step:
     if given.withdrawn is None:
         return Step("seal.status", "absent", "未查印章状态", "no list of withdrawn seals consulted")
     since = given.withdrawn.get(seal.es_id)
-    if since is None or at < since:
+    if since is None:
         return _passed("seal.status", "印章未挂失或销毁", "the seal was not lost or destroyed")
     when = since.isoformat()
+    if at < since:
+        return _passed(
+            "seal.status",
+            f"{at.isoformat()} 早于印章挂失或销毁的时间 {when}（时间无时间戳时为签章者自述）",
+            f"{at.isoformat()} is before {when}, when the seal was lost or destroyed (without a time stamp "
+            "that time is the signer's own word)",
+        )
     return _failed("seal.status", f"印章已于 {when} 挂失或销毁", f"the seal was lost or destroyed at {when}")
 
 
