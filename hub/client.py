@@ -31,7 +31,7 @@ async def _call(
     member has no key."""
     if not settings.gateway_url:
         raise HubError("缺少环境变量 / missing environment variable: HUB_GATEWAY_URL")
-    known = directory.load(settings.directory_dir, os.environ).members.get(member)
+    known = directory.load(settings.directory_dir, os.environ, settings.region).members.get(member)
     if known is None or not known.auth.inbound_keys:
         raise HubError(f"成员 {member} 没有入站密钥 / member {member} has no inbound key in the environment")
     headers = sign_request(

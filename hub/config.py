@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     partitions: int = 12
     replication_factor: int = 1
     min_insync_replicas: int = 1
+    region: str = ""
     province: str = "46"
     pseudonym_key: bytes = b""
     token_key: bytes = b""
@@ -63,6 +64,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     credit_timeout_ms: int = 60_000
     early_held_max: int = 32
     parked_behind_max: int = 200
+    # bridge: from this hub to one other
+    bridge_target_region: str = ""
+    bridge_target_bootstrap: str = ""
+    bridge_target_topic_prefix: str = ""
+    bridge_target_registry: str = ""
+    bridge_retry_ms: int = 2_000
+    bridge_cursor_ms_max: int = 1_000
+    bridge_open_max: int = 100_000
     # park brake (R24): share of the last decisions parked for one reason at which a lane stops
     park_brake_percent: int = 5
     park_brake_window: int = 500
@@ -166,6 +175,7 @@ _PARSERS: Final[dict[str, Any]] = {
     "partitions": _whole(1, 1_000),
     "replication_factor": _whole(1, 9),
     "min_insync_replicas": _whole(1, 9),
+    "region": _text,
     "province": _text,
     "pseudonym_key": _key,
     "token_key": _key,
@@ -199,6 +209,13 @@ _PARSERS: Final[dict[str, Any]] = {
     "credit_timeout_ms": _MS,
     "early_held_max": _whole(1, 10_000),
     "parked_behind_max": _whole(1, 10_000),
+    "bridge_target_region": _text,
+    "bridge_target_bootstrap": _bootstrap,
+    "bridge_target_topic_prefix": _text,
+    "bridge_target_registry": _http,
+    "bridge_retry_ms": _MS,
+    "bridge_cursor_ms_max": _MS,
+    "bridge_open_max": _whole(100, 10_000_000),
     "park_brake_percent": _whole(1, 100),
     "park_brake_window": _whole(10, 100_000),
 }

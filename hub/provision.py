@@ -20,11 +20,11 @@ class Provisioned(msgspec.Struct, frozen=True):
 
 async def plan_topics(settings: Settings, admin: Admin) -> Plan:
     """What `apply` would do now. Raises CatalogueError, DirectoryError, BrokerAway."""
-    known = directory.load(settings.directory_dir)
+    known = directory.load(settings.directory_dir, region=settings.region)
     return plan(
         catalogue.load(),
         await admin.list_topics(),
-        members=tuple(known.members),
+        members=tuple(known.served),
         partitions=settings.partitions,
         replication=settings.replication_factor,
         min_insync=settings.min_insync_replicas,

@@ -31,7 +31,7 @@ _TYPE: Final = "nation.rejected"
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Read rejects until `stop`; the place reached is kept in the same database."""
-    member = directory.load(settings.directory_dir, os.environ).members[_MEMBER]
+    member = directory.load(settings.directory_dir, os.environ, settings.region).members[_MEMBER]
     reader = _RejectReader(settings, member.adapter.database_url)
     async with health_server(settings.metrics_listen, lambda: reader.trouble, reader.metrics):
         await reader.run(stop)

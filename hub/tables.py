@@ -130,7 +130,8 @@ class TablesFollower:
             # A case's state is one record: it must fit into a batch with the ids it remembers.
             state_bytes_max=min(1 << 20, max(1 << 16, settings.batch_bytes_max - _SEEN_BYTES_MAX)),
         )
-        self._current = Tables(from_records(self._raw), self._credit, limits)
+        known = from_records(self._raw, region=settings.region)
+        self._current = Tables(known, self._credit, limits)
 
 
 def _end_of(task: "asyncio.Task[None]") -> str:
@@ -154,7 +155,7 @@ async def follow_tables(settings: Settings) -> AsyncIterator[TablesFollower]:
 async def publish_directory(settings: Settings) -> int:
     """Check the directory's files and write what differs from the topics; returns the number of records.
     Raises DirectoryError."""
-    known = directory.load(settings.directory_dir)
+    known = directory.load(settings.directory_dir, region=settings.region)
     published: dict[str, dict[bytes, bytes]] = {table: {} for table in TABLES}
     async with open_reader(settings) as reader:
         starts = await reader.start_offsets(

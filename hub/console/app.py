@@ -40,7 +40,7 @@ def build(settings: Settings) -> Console:
         accounts=Accounts(database),
         sessions=Sessions(key),
         live=Live(settings),
-        directory=directory.load(settings.directory_dir),
+        directory=directory.load(settings.directory_dir, region=settings.region),
         templates=environment(),
     )
 

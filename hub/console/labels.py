@@ -48,6 +48,7 @@ MEMBER_KINDS: Final[Labels] = {
     "credit": ("信用库", "credit library"),
     "nation": ("国家平台", "national platform"),
     "supervision": ("监管系统", "supervision"),
+    "hub": ("其他区域的枢纽", "another region's hub"),
 }
 TOPICS: Final[Labels] = {
     "case.inbound": ("接收", "received"),

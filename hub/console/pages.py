@@ -82,7 +82,7 @@ async def _counts(console: Console) -> dict[str, int]:
 def _member_lines(console: Console, snapshot: Snapshot) -> list[dict[str, Any]]:
     """One line per member: its lane, the breaker, the last delivery, its part of the ledger."""
     lines = []
-    ids = dict.fromkeys([*console.directory.members, *(snapshot.report.members if snapshot.report else ())])
+    ids = dict.fromkeys([*console.directory.served, *(snapshot.report.members if snapshot.report else ())])
     for id_ in ids:
         lanes = [
             lane

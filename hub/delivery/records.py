@@ -98,9 +98,10 @@ class Outbox:
             "receipt": None,
         }
         value = codec.encode(contracts.load().by_type("hub.outcome"), body)
-        self._put(
-            "case.outcomes", entry.subject, value, [(DISPATCH_HEADER, entry.dispatch_id.encode())], now_ms
-        )
+        headers = [(DISPATCH_HEADER, entry.dispatch_id.encode())]
+        if message.via:
+            headers.append(("ce_via", message.via.encode()))  # another hub waits for this
+        self._put("case.outcomes", entry.subject, value, headers, now_ms)
 
     def answer(self, entry: Entry, submission: Submission) -> None:
         """A message that came back in a reply (a credit grade): into case.inbound, with a derived id."""

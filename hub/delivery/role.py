@@ -11,7 +11,7 @@ from adapters.factory import open_port, port_config
 from hub import directory
 from hub.config import Settings
 from hub.delivery.lane import DeliveryLane, DeliveryStats
-from hub.directory.model import Member
+from hub.directory.model import Member, MemberKind
 from hub.errors import LaneStopped
 from hub.health import health_server
 from hub.kafka import Admin, TopicPartition, open_reader
@@ -131,12 +131,14 @@ class DeliveryRole:
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run delivery lanes until `stop`. Raises HubError when the process must be restarted."""
-    known = directory.load(settings.directory_dir, os.environ)
+    known = directory.load(settings.directory_dir, os.environ, settings.region)
     async with Admin(settings) as admin:
         cluster_id = await admin.cluster_id()
     async with open_reader(settings) as reader:
         partitions = len(await reader.partitions([settings.topic("case.inbound")]))
-    role = DeliveryRole(settings, dict(known.members), cluster_id, partitions)
+    # Another region's hub is the bridge's to serve.
+    own = {id_: member for id_, member in known.served.items() if member.kind is not MemberKind.HUB}
+    role = DeliveryRole(settings, own, cluster_id, partitions)
     async with (
         publish_status(settings, "delivery", role.reports),
         health_server(settings.metrics_listen, role.worker.trouble, role.metrics),

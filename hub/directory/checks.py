@@ -30,8 +30,8 @@ _PATH_PART: Final = re.compile(r"\.([A-Za-z_0-9]+)|\[(\d+|\.\.\.)\]")
 class _Checker:
     """One run over the raw tables. `fail` raises with the place of a path inside a table."""
 
-    def __init__(self, raw: Raw, place: Place, env: Mapping[str, str] | None) -> None:
-        self.raw, self.place, self.env = raw, place, env
+    def __init__(self, raw: Raw, place: Place, env: Mapping[str, str] | None, region: str) -> None:
+        self.raw, self.place, self.env, self.region = raw, place, env, region
 
     def fail(self, table: str, where: Where, zh: str, en: str) -> None:
         field = ".".join(str(part) for part in where) or table
@@ -52,12 +52,18 @@ class _Checker:
                 self.fail(
                     table, (key, name), "由键给出，不可再写", "is given by the key and must not be written"
                 )
-            filled = self._filled(table, (key,), entry) if table == "members" else entry
+            filled = self._member(key, entry) if table == "members" else entry
             try:
                 result[key] = msgspec.convert({**filled, name: key}, kind)
             except msgspec.ValidationError as error:
                 self._convert_failed(table, key, str(error))
         return result
+
+    def _member(self, key: str, entry: Mapping[str, Any]) -> Any:
+        """The entry with its variables; of a member of another hub neither address nor key is wanted here."""
+        if self.env is None or not self.region or entry.get("hub", "") in ("", self.region):
+            return self._filled("members", (key,), entry)
+        return {name: value for name, value in entry.items() if name != "auth"}
 
     def _filled(self, table: str, where: Where, value: Any) -> Any:
         """The value with `${VAR}` taken from the environment; secrets must be written so."""
@@ -113,10 +119,10 @@ class _Checker:
         return repr(value)[:60]
 
 
-def build(raw: Raw, place: Place, env: Mapping[str, str] | None = None) -> Directory:
-    """Check everything and return the snapshot; its version is the SM3 of the entries as written. Raises
-    DirectoryError."""
-    checker = _Checker(raw, place, env)
+def build(raw: Raw, place: Place, env: Mapping[str, str] | None = None, region: str = "") -> Directory:
+    """Check everything and return the snapshot; its version is the SM3 of the entries as written. region:
+    the hub that reads it. Raises DirectoryError."""
+    checker = _Checker(raw, place, env, region)
     regions = checker.table("regions", Region)
     members = checker.table("members", Member)
     items = checker.table("items", Item)
@@ -124,12 +130,19 @@ def build(raw: Raw, place: Place, env: Mapping[str, str] | None = None) -> Direc
     _check_routes(checker, routes)
     _check_regions(checker, regions)
     _check_members(checker, members, regions, routes)
+    _check_hubs(checker, members)
     for item in items.values():
         _check_item(checker, item, members, regions)
     sources = {table: dict(raw[table]) for table in TABLES}
     version = sm3_hex(msgspec.json.encode(sources, order="sorted"))
     return Directory(
-        members=members, items=items, regions=regions, routes=routes, version=version, sources=sources
+        members=members,
+        items=items,
+        regions=regions,
+        routes=routes,
+        version=version,
+        sources=sources,
+        region=region,
     )
 
 
@@ -193,8 +206,8 @@ def _check_members(
                 checker.fail(
                     "members", (id_, "subscribes", index), f"没有路由产生 {kind}", f"no route gives {kind}"
                 )
-        tables = member.adapter.style is Style.TABLES
-        if not (member.adapter.database_url if tables else member.adapter.url):
+        tables, bridge = member.adapter.style is Style.TABLES, member.adapter.style is Style.BRIDGE
+        if not bridge and not (member.adapter.database_url if tables else member.adapter.url):
             name = "database_url" if tables else "url"
             checker.fail(
                 "members",
@@ -216,6 +229,22 @@ def _check_members(
                 "只能是 HMAC-SHA256 或 HMAC-SM3",
                 "HMAC-SHA256 or HMAC-SM3 only",
             )
+
+
+def _check_hubs(checker: _Checker, members: Mapping[str, Member]) -> None:
+    def is_hub(id_: str) -> bool:
+        return id_ in members and members[id_].kind is MemberKind.HUB
+
+    if checker.region and not is_hub(checker.region):
+        zh, en = "HUB_REGION 须为 kind: hub 的成员", "HUB_REGION must be a member with kind: hub"
+        checker.fail("members", (checker.region,), zh, en)
+    for id_, member in members.items():
+        if (member.kind is MemberKind.HUB) is not (member.adapter.style is Style.BRIDGE):
+            zh, en = "kind: hub 与 style: bridge 须同时使用", "kind: hub and style: bridge go together"
+            checker.fail("members", (id_, "adapter", "style"), zh, en)
+        if member.hub and (member.kind is MemberKind.HUB or not is_hub(member.hub)):
+            zh, en = f"{member.hub} 不是 kind: hub 的成员", f"{member.hub} is not a member with kind: hub"
+            checker.fail("members", (id_, "hub"), zh, en)
 
 
 def _check_item(

@@ -12,13 +12,14 @@ from hub.directory.model import Directory
 DATA: Final = Path(__file__).parent / "data"
 
 
-def load(path: Path = DATA, env: Mapping[str, str] | None = None) -> Directory:
+def load(path: Path = DATA, env: Mapping[str, str] | None = None, region: str = "") -> Directory:
     """The directory under `path`: members.yaml, items.yaml, regions.yaml, routes.yaml.
 
     env: where `${VAR}` in members.yaml is taken from; None leaves the references as written (a role that
-    calls nobody needs no
-    secrets). Raises DirectoryError for the first mistake, naming file:line, field and rule in Chinese and
-    English.
+    calls nobody needs no secrets). region: the hub that reads it, HUB_REGION; keys and addresses of other
+    hubs' members are then not asked for.
+
+    Raises DirectoryError for the first mistake, naming file:line, field and rule in Chinese and English.
     """
     files: dict[str, Marked] = {table: read(path / f"{table}.yaml") for table in TABLES}
     raw: dict[str, dict[str, object]] = {}
@@ -36,4 +37,4 @@ def load(path: Path = DATA, env: Mapping[str, str] | None = None) -> Directory:
     def place(table: str, where: Where) -> str:
         return files[table].place((table, *where))
 
-    return build(raw, place, env)
+    return build(raw, place, env, region)

@@ -19,15 +19,17 @@ class MemberKind(enum.StrEnum):
     CREDIT = "credit"
     NATION = "nation"
     SUPERVISION = "supervision"
+    HUB = "hub"
 
 
 class Style(enum.StrEnum):
-    """How a member is spoken to: REST with canonical JSON, ASMX-style SOAP with SP* XML, or front-end
-    tables (前置库)."""
+    """How a member is spoken to: REST with canonical JSON, ASMX-style SOAP with SP* XML, front-end tables
+    (前置库), or, for another region's hub, the bridge."""
 
     REST = "rest"
     ASMX = "asmx"
     TABLES = "tables"
+    BRIDGE = "bridge"
 
 
 class Guarantee(enum.StrEnum):
@@ -108,7 +110,8 @@ class Member(_Strict, frozen=True, kw_only=True):
     everything below them.
 
     hold_early_ms: how long an early message of this member waits for its predecessor (R8). subscribes:
-    dispatch kinds it takes.
+    dispatch kinds it takes. hub: the hub that the member is connected to, a member of kind hub; "" = each
+    hub that reads this directory.
     """
 
     id: str = ""
@@ -124,6 +127,7 @@ class Member(_Strict, frozen=True, kw_only=True):
     subscribes: tuple[str, ...] = ()
     contact: Text
     source_systems: tuple[str, ...] = ()
+    hub: str = ""
 
 
 class Item(_Strict, frozen=True, kw_only=True):
@@ -184,7 +188,7 @@ class Route(_Strict, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 class Directory(msgspec.Struct, frozen=True):
     """A checked snapshot. sources: the entries as written, secrets still `${VAR}`; version: SM3 over them,
-    64 hex digits."""
+    64 hex digits. region: the hub that reads it, a member of kind hub; "" = there is one hub only."""
 
     members: Mapping[str, Member]
     items: Mapping[str, Item]
@@ -192,3 +196,25 @@ class Directory(msgspec.Struct, frozen=True):
     routes: Mapping[str, Route]
     version: str
     sources: Mapping[str, Mapping[str, object]]
+    region: str = ""
+
+    @property
+    def remote(self) -> dict[str, str]:
+        """Members connected to another hub, and which; none when there is one hub only."""
+        if not self.region:
+            return {}
+        return {
+            id_: member.hub for id_, member in self.members.items() if member.hub not in ("", self.region)
+        }
+
+    @property
+    def served(self) -> dict[str, Member]:
+        """What this hub hands messages to: its own members and, standing for all of theirs, the other
+        hubs."""
+        elsewhere = self.remote
+        return {
+            id_: member
+            for id_, member in self.members.items()
+            if id_ not in elsewhere
+            and (member.kind is not MemberKind.HUB or (self.region and id_ != self.region))
+        }

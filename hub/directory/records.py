@@ -34,7 +34,7 @@ def to_records(directory: Directory, published: Mapping[str, Mapping[bytes, byte
 
 
 def from_records(
-    records: Mapping[str, Mapping[bytes, bytes]], env: Mapping[str, str] | None = None
+    records: Mapping[str, Mapping[bytes, bytes]], env: Mapping[str, str] | None = None, region: str = ""
 ) -> Directory:
     """The checked directory of what the four topics hold (last value per key, tombstones left out).
 
@@ -59,4 +59,4 @@ def from_records(
                     f"not valid JSON: {error}",
                 ) from error
 
-    return build(raw, place, env)
+    return build(raw, place, env, region)

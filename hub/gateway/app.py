@@ -101,7 +101,7 @@ async def serve(
     """
     if not settings.pseudonym_key:
         raise SettingsError("缺少环境变量 / missing environment variable: HUB_PSEUDONYM_KEY")
-    members = directory.load(settings.directory_dir).members.values()
+    members = directory.load(settings.directory_dir, region=settings.region).served.values()
     sock = listening or server.bind(settings.gateway_listen)
     records = Records(settings.database_url) if settings.database_url else None
     store = FileStore(settings.files_dir)

@@ -6,8 +6,9 @@ from typing import Final
 
 from hub import envelope, ids
 from hub.config import Settings
-from hub.envelope import Message
+from hub.envelope import LIFTED_PREFIX, Message
 from hub.kafka import Output
+from hub.routing.crossing import ADDRESSEE
 from hub.routing.model import Decision, Disposition, OutcomeChange, TableUpdate, Verdict
 from hub.routing.refusals import CREDIT_QUERY
 from schemas import codec, contracts
@@ -80,11 +81,15 @@ class RouterOutbox:
                 if outgoing.kind == CREDIT_QUERY:
                     until = self._now_ms + self._settings.credit_timeout_ms
                     extra.append(("hub_until", b"%d" % until))
+                if outgoing.to:
+                    extra.append((LIFTED_PREFIX + ADDRESSEE, outgoing.to.encode()))
                 if outgoing.flags:
                     extra.append(("hub_flags", ",".join(outgoing.flags).encode()))
                 place = (self._settings.topic("deliver." + outgoing.member), 0)
                 self._put(place, key, message.value, headers + extra)
-        self._put(self._routed, key, codec.encode(self._routed_contract, self._line(verdict, dispatches)), [])
+        line = codec.encode(self._routed_contract, self._line(verdict, dispatches))
+        # By this header the bridge knows whose ledger waits for what becomes of the message.
+        self._put(self._routed, key, line, [("ce_via", message.via.encode())] if message.via else [])
         if verdict.disposition is Disposition.ROUTED:
             extra = [("hub_disposition", b"routed"), ("hub_stage", verdict.stage.encode())]
             self._put(self._events, key, message.value, headers + extra)
@@ -130,7 +135,10 @@ class RouterOutbox:
             "receipt": None,
         }
         value = codec.encode(self._outcome_contract, body)
-        self._put(self._outcomes, subject.encode(), value, [("hub_dispatch", change.dispatch_id.encode())])
+        headers = [("hub_dispatch", change.dispatch_id.encode())]
+        if change.via:
+            headers.append(("ce_via", change.via.encode()))
+        self._put(self._outcomes, subject.encode(), value, headers)
 
     def _table(self, update: TableUpdate) -> None:
         self._put((self._settings.topic(update.table), 0), update.key.encode(), update.value, [])

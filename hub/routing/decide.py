@@ -4,7 +4,7 @@ randomness, nothing kept between calls."""
 import msgspec
 
 from hub.envelope import Message
-from hub.routing import credit, destinations, gate, refusals, speakers, steps
+from hub.routing import credit, crossing, destinations, gate, handing, refusals, speakers, steps
 from hub.routing.lifecycle import NAMES
 from hub.routing.model import Decision, Disposition, Parked, Refusal, Timer, Verdict
 from hub.routing.state import (
@@ -47,10 +47,8 @@ def decide(message: Message, state: bytes | None, tables: Tables, now_ms: int) -
     case.remember(message.id, message.digest, message.source, message.type)
     if case.seen_count > limits.seen_max and case.parked is None:
         turn.park(message, _too_many(limits.seen_max))
-    elif message.type == "credit.changed":
-        _credit_changed(turn, message)
     else:
-        steps.take(turn, message)
+        _take(turn, message)
     return turn.decision()
 
 
@@ -129,10 +127,7 @@ def redrive(state: bytes | None, tables: Tables, now_ms: int) -> Decision:
     for message in parked.queue:
         if case.find(message.id) is None:
             case.remember(message.id, message.digest, message.source, message.type)
-        if message.type == "credit.changed":
-            _credit_changed(turn, message)
-        else:
-            steps.take(turn, message)
+        _take(turn, message)
     return turn.decision()
 
 
@@ -146,6 +141,13 @@ def _seen_before(case: Case, message: Message, digest: str, tables: Tables, now_
         return Decision(None, duplicate=True)
     case.remember(notice, message.digest, speakers.HUB, refusals.REFUSAL)
     return Decision(encode(case), (refusals.conflict(message, digest, tables, now_ms),))
+
+
+def _take(turn: Turn, message: Message) -> None:
+    if message.type == "credit.changed":
+        _credit_changed(turn, message)
+    elif not handing.take(turn, message):
+        steps.take(turn, message)
 
 
 def _credit_changed(turn: Turn, message: Message) -> None:
@@ -163,7 +165,12 @@ def _credit_changed(turn: Turn, message: Message) -> None:
     if newest:
         case.changed_ms = message.time_ms
         turn.table_updates = (*turn.table_updates, *credit.update(message))
-    turn.route(message, destinations.of(case, message, turn.tables), "" if newest else "superseded")
+    # Every hub keeps the standings.
+    outgoing = (
+        *destinations.of(case, message, turn.tables),
+        *crossing.hubs_of(turn.tables.remote, message, turn.tables),
+    )
+    turn.route(message, tuple(dict.fromkeys(outgoing)), "" if newest else "superseded")
 
 
 def _refuse_overdue(turn: Turn, now_ms: int) -> None:

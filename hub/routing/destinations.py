@@ -7,6 +7,7 @@ import msgspec
 
 from hub.directory.model import Item, MemberKind, Role
 from hub.envelope import Message
+from hub.routing import crossing
 from hub.routing.model import Outgoing
 from hub.routing.state import Case
 from hub.routing.tables import ROLE_KINDS, Tables
@@ -24,6 +25,7 @@ def of(case: Case, message: Message, tables: Tables) -> tuple[Outgoing, ...]:
         case.region,
         "n" if case.nation else "",
         "s" if case.supervision else "",
+        message.via,
     )
     known = tables.memo.get(key)
     if isinstance(known, tuple):
@@ -55,9 +57,13 @@ def services(outgoing: tuple[Outgoing, ...], case: Case, item: Item | None) -> t
 
 
 def to_member(member: str, kind: str, tables: Tables) -> tuple[Outgoing, ...]:
-    """One dispatch to one member, none when it is unknown or does not take the kind."""
+    """One dispatch to one member, through its hub when that is another; none when the member is unknown or
+    does not take the kind."""
     found = tables.members.get(member)
-    return (Outgoing(member, kind),) if found is not None and kind in found.subscribes else ()
+    if found is None or kind not in found.subscribes:
+        return ()
+    hub = tables.remote.get(member)
+    return (Outgoing(member, kind),) if hub is None else (Outgoing(hub, kind, to=member),)
 
 
 def _resolve(case: Case, message: Message, tables: Tables) -> tuple[Outgoing, ...]:
@@ -69,10 +75,20 @@ def _resolve(case: Case, message: Message, tables: Tables) -> tuple[Outgoing, ..
     for to in route.to:
         kind = to.kind or message.type
         for member in _members(to.role, case, tables):
+            if member in tables.remote:
+                continue  # its own hub hands it over
             if member not in taken and kind in tables.members[member].subscribes:
                 taken.add(member)
                 result.append(Outgoing(member, kind))
+    if route.to:
+        result.extend(crossing.hubs_of(_taking_part(case, tables), message, tables))
     return tuple(result)
+
+
+def _taking_part(case: Case, tables: Tables) -> list[str]:
+    """Everybody this case concerns, whatever they subscribe to."""
+    roles = (Role.OWNER, Role.ORIGIN, Role.WINDOW, *ROLE_KINDS)
+    return [member for role in roles if role is not Role.CREDIT for member in _members(role, case, tables)]
 
 
 def _members(role: Role, case: Case, tables: Tables) -> tuple[str, ...]:

@@ -70,9 +70,12 @@ def forget(turn: Turn) -> None:
 
 
 def open_case(turn: Turn, message: Message) -> None:
-    """Release the submission at once, or hold it and ask the credit library."""
+    """Release the submission at once, or hold it and ask the credit library. What another hub sends has
+    passed its gate."""
     item = turn.tables.items[turn.case.item]
-    if item.credit != "query":
+    if message.via:
+        turn.case.grade = message.attributes.get("grade", "")
+    if item.credit != "query" or message.via:
         release(turn, message, "")
         return
     full = too_full(turn, message)

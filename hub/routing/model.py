@@ -60,11 +60,13 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Outgoing(msgspec.Struct, frozen=True, array_like=True):
-    """One dispatch of a message. kind defaults to the message's type; flags are carried as a header."""
+    """One dispatch of a message. kind defaults to the message's type; flags are carried as a header. to: the
+    member behind another hub that a hub-made message is for."""
 
     member: str
     kind: str
     flags: tuple[str, ...] = ()
+    to: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, array_like=True):
@@ -85,7 +87,8 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
 
 
 class OutcomeChange(msgspec.Struct, frozen=True, array_like=True):
-    """A dispatch whose outcome changed after it was delivered: the nation refused a collected row (R30)."""
+    """A dispatch whose outcome changed after it was delivered: the nation refused a collected row (R30). via:
+    the hub that handed the message over and waits for its outcome."""
 
     dispatch_id: str
     message_id: str
@@ -93,6 +96,7 @@ class OutcomeChange(msgspec.Struct, frozen=True, array_like=True):
     outcome: str
     code: str
     detail: str
+    via: str = ""
 
 
 class TableUpdate(msgspec.Struct, frozen=True, array_like=True):

@@ -56,7 +56,8 @@ class Case(msgspec.Struct, array_like=True):
     awaits credit or a review.
     ended_ms: business time of the end, 0 = not yet. specials: sn that are open; specials_done: sn that
     ended.
-    timer_*_ms: the timers that are set, 0 = none.
+    timer_*_ms: the timers that are set, 0 = none. asked_by: the hub whose question about this case was
+    handed on here, "" = none.
     """
 
     seen: bytes = b""
@@ -83,6 +84,7 @@ class Case(msgspec.Struct, array_like=True):
     changed_ms: int = 0
     timer_early_ms: int = 0
     timer_credit_ms: int = 0
+    asked_by: str = ""
 
     def find(self, id_: str) -> tuple[str, str, str] | None:
         """(digest, source, type) of a remembered id; None when it was never seen. Unknown parts are empty

@@ -4,7 +4,7 @@ case and routes it."""
 from hub import ids
 from hub.directory.model import MemberKind
 from hub.envelope import Message
-from hub.routing import credit, destinations, gate, lifecycle, refusals, speakers
+from hub.routing import credit, crossing, destinations, gate, lifecycle, refusals, speakers
 from hub.routing.model import OutcomeChange, Refusal, Stage
 from hub.routing.turn import Park, Turn, Wait
 
@@ -42,7 +42,9 @@ def assess(turn: Turn, message: Message) -> Wait | Park | Refusal | None:
             return gate.identify(turn, message) if type_ == "case.submitted" else Wait("case.submitted", True)
         if type_ not in _WHILE_GATED:
             return Wait(case.gated.missing, False)
-    refusal = speakers.refused(case, message, turn.tables) or lifecycle.forbidden(case, message, step)
+    refusal = speakers.refused(case, message, turn.tables)
+    if refusal is None and not crossing.judged_by_owner(case, message, turn.tables):
+        refusal = lifecycle.forbidden(case, message, step)
     if refusal is not None:
         return refusal
     missing = lifecycle.missing(case, message, step)
@@ -127,7 +129,7 @@ def _advance(turn: Turn, message: Message) -> None:
             outgoing = destinations.second_correction(outgoing, turn.tables)
     elif type_ == "case.corrected":
         case.corrected += 1 if case.corrected < case.notified else 0
-    if step.ends is not None and not case.ended_ms:
+    if step.ends is not None and (not case.ended_ms or crossing.judged_by_owner(case, message, turn.tables)):
         case.stage, case.ended_ms = step.ends, message.time_ms
     turn.route(message, outgoing, "late" if late else "")
 
@@ -170,6 +172,7 @@ def _rejected_by_nation(turn: Turn, message: Message) -> None:
         "refused",
         "nation_rejected",
         f"nation.rejected {message.id}",
+        via=tables.remote.get(sender, ""),
     )
     turn.outcome_changes = (*turn.outcome_changes, change)
     turn.route(message, (), "recorded")

@@ -56,6 +56,7 @@ class Tables:
         "members",
         "memo",
         "regions",
+        "remote",
         "routes",
         "version",
     )
@@ -68,6 +69,7 @@ class Tables:
         self.regions: Mapping[str, Region] = directory.regions
         self.routes: Mapping[str, Route] = directory.routes
         self.version = directory.version
+        self.remote: Mapping[str, str] = directory.remote
         self.credit: Mapping[str, Standing] = {} if credit is None else credit
         self.limits = limits or Limits()
         self.memo: dict[tuple[str, ...], tuple[Outgoing, ...] | bool] = {}
