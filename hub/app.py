@@ -20,6 +20,7 @@ ROLES: Final = {
     "gateway": "hub.gateway.app",
     "router": "hub.router",
     "delivery": "hub.delivery.role",
+    "evidence": "hub.evidence.role",
     "projector": "hub.projector.app",
     "views": "hub.views",
     "console": "hub.console.app",

@@ -178,6 +178,49 @@ def schemas_export(what: str) -> None:
     click.echo(export(what))
 
 
+@govhub.group()
+def evidence() -> None:
+    """证据 / evidence that stands up without the hub."""
+
+
+@evidence.command("keys")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--name", default="govhub", show_default=True, help="单位名称 / the hub's name in certificates")
+@click.option("--member", "members", multiple=True, help="另为成员生成密钥 / also for a member that signs")
+def evidence_keys(directory: Path, name: str, members: tuple[str, ...]) -> None:
+    """为演示与封闭网络生成密钥（口令取自 HUB_EVIDENCE_PASSPHRASE） / make keys for demonstrations and closed
+    networks (passphrase from HUB_EVIDENCE_PASSPHRASE)."""
+    from hub.evidence.commands import new_keys
+
+    new_keys(directory, os.environ.get("HUB_EVIDENCE_PASSPHRASE", "").encode(), name, members)
+
+
+@evidence.command("export")
+@click.argument("case")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="写入文件 / to a file")
+def evidence_export(case: str, output: Path | None) -> None:
+    """导出一件办件的证据，单个文件 / a case's evidence as one file."""
+    from hub.evidence.commands import export_case
+
+    _run(export_case(_settings(), case, output))
+
+
+@evidence.command("verify")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--anchors",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="信任根证书目录 / directory of trust anchors",
+)
+@click.option("--json", "as_json", is_flag=True, help="机器可读 / for programs")
+def evidence_verify(file: Path, anchors: Path, as_json: bool) -> None:
+    """离线校验证据文件 / check an evidence file offline; exit 0 only if all it claims is proven."""
+    from hub.evidence.commands import verify_file
+
+    sys.exit(0 if verify_file(file, anchors, as_json) else 1)
+
+
 govhub.add_command(seal)
 
 

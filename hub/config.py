@@ -75,6 +75,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # park brake (R24): share of the last decisions parked for one reason at which a lane stops
     park_brake_percent: int = 5
     park_brake_window: int = 500
+    # evidence (G7): where the signing key and certificates are, and when a root is signed
+    evidence_dir: Path | None = None
+    evidence_passphrase: bytes = b""
+    evidence_tsa_url: str = ""
+    evidence_interval_ms: int = 10_000
+    evidence_leaves_max: int = 1_000
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -218,4 +224,9 @@ _PARSERS: Final[dict[str, Any]] = {
     "bridge_open_max": _whole(100, 10_000_000),
     "park_brake_percent": _whole(1, 100),
     "park_brake_window": _whole(10, 100_000),
+    "evidence_dir": _path,
+    "evidence_passphrase": _key,
+    "evidence_tsa_url": _http,
+    "evidence_interval_ms": _MS,
+    "evidence_leaves_max": _whole(1, 100_000),
 }

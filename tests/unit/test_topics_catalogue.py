@@ -19,6 +19,9 @@ def test_every_keyed_topic_has_the_same_partition_count() -> None:
         "case.events",
         "case.outcomes",
         "router.changelog",
+        "evidence.leaves",
+        "evidence.roots",
+        "evidence.changelog",
     }
     assert {name for name, topic in wanted.items() if topic.partitions == 12} == keyed
     assert {topic.partitions for name, topic in wanted.items() if name not in keyed} == {1}

@@ -1,0 +1,106 @@
+"""The evidence role: one lane per partition of the ledgers. The only role that holds the evidence key. Only
+wiring here."""
+
+import asyncio
+from collections.abc import Callable
+
+from hub.config import Settings
+from hub.evidence.identity import load_signer
+from hub.evidence.lane import EvidenceLane, EvidenceStats, Signer
+from hub.evidence.leaves import LEDGERS
+from hub.evidence.stamps import open_stamper
+from hub.health import health_server
+from hub.kafka import Admin, TopicPartition
+from hub.lanes.lane import Lane, LaneSpec
+from hub.lanes.store import StoreResources
+from hub.lanes.worker import Worker
+from hub.status import LaneReport, publish_status
+from signing.provider import SoftwareProvider
+
+CHANGELOG = "evidence.changelog"
+
+
+class _Runner:
+    def __init__(self, role: "EvidenceRole", place: TopicPartition) -> None:
+        self._role = role
+        self._place = place
+
+    async def run(self, opened: Callable[[], None]) -> None:
+        await run_lane(self._role, self._place.partition, opened)
+
+
+async def run_lane(role: "EvidenceRole", partition: int, opened: Callable[[], None] = lambda: None) -> None:
+    """Open one lane and work until cancelled. Raises what Lane.open and EvidenceLane.run raise."""
+    spec = LaneSpec("evidence", LEDGERS, partition, CHANGELOG, partition)
+    lane = Lane(role.settings, spec, role.resources, role.cluster_id)
+    stats = role.stats.setdefault(partition, EvidenceStats())
+    try:
+        await lane.open()
+        opened()
+        await EvidenceLane(role.settings, lane, role.signer, stats).run()
+    finally:
+        await lane.close()
+
+
+class EvidenceRole:
+    """What the lanes of one process share."""
+
+    def __init__(self, settings: Settings, signer: Signer, cluster_id: str) -> None:
+        self.settings = settings
+        self.signer = signer
+        self.cluster_id = cluster_id
+        self.resources = StoreResources(settings)
+        self.stats: dict[int, EvidenceStats] = {}
+        self.worker = Worker(settings, "evidence", [LEDGERS[0]], lambda place: _Runner(self, place))
+
+    def reports(self) -> list[LaneReport]:
+        """One line per lane, for the status topic."""
+        return [
+            LaneReport(
+                role="evidence",
+                lane=f"{self.settings.bare(place.topic)}-{place.partition}",
+                state=state.state,
+                reason=state.reason or self._stats(place).trouble,
+                reopened=state.reopened,
+                done=self._stats(place).leaves,
+            )
+            for place, state in self.worker.lanes.items()
+        ]
+
+    def metrics(self) -> dict[str, float]:
+        """Counters of every lane, Prometheus style."""
+        values: dict[str, float] = {}
+        for place, state in self.worker.lanes.items():
+            label = f'{{lane="{self.settings.bare(place.topic)}-{place.partition}"}}'
+            values[f"govhub_lane_open{label}"] = float(state.state == "open")
+            values[f"govhub_evidence_leaves_total{label}"] = self._stats(place).leaves
+            values[f"govhub_evidence_roots_total{label}"] = self._stats(place).roots
+            values[f"govhub_evidence_late{label}"] = float(bool(self._stats(place).trouble))
+        return values
+
+    def _stats(self, place: TopicPartition) -> EvidenceStats:
+        return self.stats.get(place.partition, EvidenceStats())
+
+
+async def open_signer(settings: Settings) -> Signer:
+    """The hub's key and its time-stamp service. Raises SettingsError."""
+    provider = SoftwareProvider()
+    identity = await asyncio.to_thread(load_signer, settings, provider)
+    return Signer(provider, identity, await asyncio.to_thread(open_stamper, settings, provider))
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Sign evidence until `stop`. Raises SettingsError without a key, HubError when the process must be
+    restarted."""
+    signer = await open_signer(settings)
+    async with Admin(settings) as admin:
+        cluster_id = await admin.cluster_id()
+    role = EvidenceRole(settings, signer, cluster_id)
+    try:
+        async with (
+            publish_status(settings, "evidence", role.reports),
+            health_server(settings.metrics_listen, role.worker.trouble, role.metrics),
+        ):
+            await role.worker.run(stop)
+    finally:
+        await signer.stamper.close()
