@@ -46,6 +46,7 @@ _KIND_OF_SCHEME: dict[Scheme, KeyKind] = {
 RSA_BITS = 3072
 RSA_BITS_MIN, RSA_BITS_MAX = 2048, 8192
 KEY_DER_BYTES_MAX = 16 * 1024
+DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +171,24 @@ class SoftwareProvider:
 
     def sign(self, key: PrivateKey, data: bytes, scheme: Scheme | None = None) -> bytes:
         """DER for SM2 and ECDSA, raw for RSA. SM2 signs with the default ID 1234567812345678."""
-        scheme = _scheme_for(key.public, scheme)
+        scheme = scheme_for(key.public, scheme)
+        return self.sign_digest(key, signed_digest(key.public, data, scheme), scheme)
+
+    def sign_digest(self, key: PrivateKey, digest: bytes, scheme: Scheme) -> bytes:
+        """A signature over what `signed_digest` gave: what a signature server is asked for."""
+        scheme_for(key.public, scheme)
+        if len(digest) != DIGEST_BYTES:
+            raise SigningError("digest", f"must have {DIGEST_BYTES} bytes")
         if scheme == "SM2-SM3":
-            return self._sm2.sign_digest(key.secret, sm2_math.message_digest(key.public.point, data))
+            return self._sm2.sign_digest(key.secret, digest)
         loaded = _load_pkcs8(key.secret)
         if isinstance(loaded, ec.EllipticCurvePrivateKey):
-            return loaded.sign(sha256(data), ec.ECDSA(Prehashed(hashes.SHA256())))
-        return loaded.sign(data, _rsa_padding(scheme), hashes.SHA256())
+            return loaded.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256())))
+        return loaded.sign(digest, _rsa_padding(scheme), Prehashed(hashes.SHA256()))
 
     def verify(self, key: PublicKey, data: bytes, signature: bytes, scheme: Scheme | None = None) -> bool:
         """Whether the signature is the key's over `data`; SigningError when it is not even well formed."""
-        scheme = _scheme_for(key, scheme)
+        scheme = scheme_for(key, scheme)
         if scheme == "SM2-SM3":
             sm2_math.signature_integers(signature)
             return self._sm2.verify_digest(key.point, sm2_math.message_digest(key.point, data), signature)
@@ -225,7 +233,13 @@ def _international(loaded: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> Pr
     return PrivateKey(read_public_key(spki), secret)
 
 
-def _scheme_for(key: PublicKey, scheme: Scheme | None) -> Scheme:
+def signed_digest(key: PublicKey, data: bytes, scheme: Scheme) -> bytes:
+    """The 32 bytes that a scheme signs for `data`: e = SM3(ZA || M) for SM2, SHA-256 otherwise."""
+    return sm2_math.message_digest(key.point, data) if scheme == "SM2-SM3" else sha256(data)
+
+
+def scheme_for(key: PublicKey, scheme: Scheme | None) -> Scheme:
+    """The scheme, or the key's usual one when None. Raises SigningError when it does not fit the key."""
     scheme = scheme or _DEFAULT_SCHEME[key.kind]
     if _KIND_OF_SCHEME.get(scheme) != key.kind:
         raise SigningError("signature algorithm", f"{scheme} does not fit a key of kind {key.kind}")
