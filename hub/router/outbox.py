@@ -7,9 +7,10 @@ from typing import Final
 from hub import envelope, ids
 from hub.config import Settings
 from hub.envelope import LIFTED_PREFIX, Message
-from hub.kafka import Output
+from hub.kafka import Header, Output
+from hub.router.lines import REASON_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, line_body, plain_line
 from hub.routing.crossing import ADDRESSEE
-from hub.routing.model import Decision, Disposition, OutcomeChange, TableUpdate, Verdict
+from hub.routing.model import Decision, Disposition, OutcomeChange, Outgoing, TableUpdate, Verdict
 from hub.routing.refusals import CREDIT_QUERY
 from schemas import codec, contracts
 from signing.evidence import Chain
@@ -18,8 +19,6 @@ Place = tuple[str, int]
 
 # On the last ledger line of a transaction: "<link> <lines> <head in hex>" of the lane's hash chain.
 CHAIN_HEADER: Final = "hub_chain"
-_REASON_CHARS_MAX: Final = 64
-_TEXT_CHARS_MAX: Final = 1_000
 
 
 class RouterOutbox:
@@ -38,13 +37,14 @@ class RouterOutbox:
         self._outcome_contract = known.by_type("hub.outcome")
         # Identity, not equality: a message that the decision changed (a grade attached) is another object.
         self._alive: list[Message] = []
-        self._came: dict[int, list[tuple[str, bytes]]] = {}
+        self._came: dict[int, Sequence[Header]] = {}
+        self._routes: dict[Outgoing, tuple[Place, tuple[Header, ...]]] = {}
         self.outputs: dict[Place, list[Output]] = {}
 
-    def came(self, message: Message, headers: Sequence[tuple[str, bytes]]) -> None:
+    def came(self, message: Message, headers: Sequence[Header]) -> None:
         """An input message and its headers, so that they need not be made again. The message must live as
         long as this outbox."""
-        self._came[id(message)] = list(headers)
+        self._came[id(message)] = headers
         self._alive.append(message)
 
     def add(self, subject: str, decision: Decision) -> None:
@@ -70,54 +70,48 @@ class RouterOutbox:
 
     def _verdict(self, verdict: Verdict) -> None:
         message = verdict.message
-        key = message.subject.encode()
-        dispatches = []
+        key, value = message.subject.encode(), message.value
         headers = self._headers(message)
-        if verdict.dispatches:
-            for outgoing in verdict.dispatches:
-                dispatch = ids.dispatch_id(message.id, outgoing.member)
-                dispatches.append({"id": dispatch, "member": outgoing.member, "kind": outgoing.kind})
-                extra = [("hub_dispatch", dispatch.encode()), ("hub_kind", outgoing.kind.encode())]
-                if outgoing.kind == CREDIT_QUERY:
-                    until = self._now_ms + self._settings.credit_timeout_ms
-                    extra.append(("hub_until", b"%d" % until))
-                if outgoing.to:
-                    extra.append((LIFTED_PREFIX + ADDRESSEE, outgoing.to.encode()))
-                if outgoing.flags:
-                    extra.append(("hub_flags", ",".join(outgoing.flags).encode()))
-                place = (self._settings.topic("deliver." + outgoing.member), 0)
-                self._put(place, key, message.value, headers + extra)
-        line = codec.encode(self._routed_contract, self._line(verdict, dispatches))
+        dispatch_ids = []
+        for outgoing in verdict.dispatches:
+            dispatch = ids.dispatch_id(message.id, outgoing.member).encode()
+            dispatch_ids.append(dispatch)
+            place, said = self._routes.get(outgoing) or self._route(outgoing)
+            self._put(place, key, value, [*headers, ("hub_dispatch", dispatch), *said])
+        line = plain_line(verdict, self._version, key, dispatch_ids)
+        if line is None:
+            line = self._line(verdict, dispatch_ids)
         # By this header the bridge knows whose ledger waits for what becomes of the message.
         self._put(self._routed, key, line, [("ce_via", message.via.encode())] if message.via else [])
         if verdict.disposition is Disposition.ROUTED:
-            extra = [("hub_disposition", b"routed"), ("hub_stage", verdict.stage.encode())]
-            self._put(self._events, key, message.value, headers + extra)
+            stage = ("hub_stage", verdict.stage.encode())
+            self._put(self._events, key, value, [*headers, ("hub_disposition", b"routed"), stage])
 
-    def _headers(self, message: Message) -> list[tuple[str, bytes]]:
+    def _route(self, outgoing: Outgoing) -> tuple[Place, tuple[Header, ...]]:
+        """Where a dispatch is written and what its headers say besides its id: the same for all of a
+        batch."""
+        said = [("hub_kind", outgoing.kind.encode())]
+        if outgoing.kind == CREDIT_QUERY:
+            said.append(("hub_until", b"%d" % (self._now_ms + self._settings.credit_timeout_ms)))
+        if outgoing.to:
+            said.append((LIFTED_PREFIX + ADDRESSEE, outgoing.to.encode()))
+        if outgoing.flags:
+            said.append(("hub_flags", ",".join(outgoing.flags).encode()))
+        route = ((self._settings.topic("deliver." + outgoing.member), 0), tuple(said))
+        self._routes[outgoing] = route
+        return route
+
+    def _headers(self, message: Message) -> Sequence[Header]:
         """The headers the message came with; made anew only for one that the hub made, changed or kept."""
         came = self._came.get(id(message))
         return came if came is not None else envelope.to_headers(message)
 
-    def _line(self, verdict: Verdict, dispatches: list[dict[str, str]]) -> dict[str, object]:
-        message, refusal = verdict.message, verdict.refusal
-        return {
-            "messageId": message.id,
-            "caseNo": message.subject,
-            "disposition": verdict.disposition.value,
-            "reason": (verdict.reason or (refusal.code if refusal else ""))[:_REASON_CHARS_MAX] or None,
-            "zh": (verdict.zh or (refusal.zh if refusal else ""))[:_TEXT_CHARS_MAX] or None,
-            "en": (verdict.en or (refusal.en if refusal else ""))[:_TEXT_CHARS_MAX] or None,
-            "dispatches": dispatches,
-            "originated": verdict.originated,
-            "causation": message.causation or None,
-            "source": message.source,
-            "type": message.type,
-            "occurredAt": message.time_ms,
-            "tablesVersion": self._version,
-            "grade": message.attributes.get("grade") or None,
-            "digest": message.digest or None,
-        }
+    def _line(self, verdict: Verdict, dispatch_ids: list[bytes]) -> bytes:
+        dispatches = [
+            {"id": id_.decode(), "member": out.member, "kind": out.kind}
+            for id_, out in zip(dispatch_ids, verdict.dispatches, strict=True)
+        ]
+        return codec.encode(self._routed_contract, line_body(verdict, self._version, dispatches))
 
     def _outcome(self, subject: str, change: OutcomeChange) -> None:
         body = {
@@ -127,8 +121,8 @@ class RouterOutbox:
             "member": change.member,
             "kind": "",
             "outcome": change.outcome,
-            "code": change.code[:_REASON_CHARS_MAX] or None,
-            "detail": change.detail[:_TEXT_CHARS_MAX] or None,
+            "code": change.code[:REASON_CHARACTERS_MAX] or None,
+            "detail": change.detail[:TEXT_CHARACTERS_MAX] or None,
             "attempts": 0,
             "at": self._now_ms,
             "behind": None,
@@ -143,5 +137,5 @@ class RouterOutbox:
     def _table(self, update: TableUpdate) -> None:
         self._put((self._settings.topic(update.table), 0), update.key.encode(), update.value, [])
 
-    def _put(self, place: Place, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+    def _put(self, place: Place, key: bytes, value: bytes | None, headers: list[Header]) -> None:
         self.outputs.setdefault(place, []).append((key, value, headers, self._now_ms))
