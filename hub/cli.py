@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hub.app import ROLES, run_role
+from hub.cli_ofd import ofd
 from hub.cli_seal import seal
 from hub.config import Settings, SettingsError
 from hub.errors import HubError
@@ -221,6 +222,7 @@ def evidence_verify(file: Path, anchors: Path, as_json: bool) -> None:
     sys.exit(0 if verify_file(file, anchors, as_json) else 1)
 
 
+govhub.add_command(ofd)
 govhub.add_command(seal)
 
 

@@ -75,7 +75,9 @@ def check_ofd(data: bytes, given: Circumstances) -> OfdVerdict:
     except SigningError as bad:
         return OfdVerdict(None, (Step("package.format", "failed", bad.zh, bad.en),), ())
     steps = [
-        _passed("package.format", f"{len(ofd.files)} 个文件，格式符合", f"well formed, {len(ofd.files)} files")
+        _passed(
+            "package.format", f"{len(ofd.files)} 个文件，格式符合", f"well formed, {len(ofd.files)} files"
+        )
     ]
     unsigned = [document.root for document in ofd.documents if not document.entries]
     if unsigned:
@@ -210,7 +212,9 @@ def _stamp_step(document: Document, signature: SignatureFile) -> Step:
         page = pages.get(stamp.page_id)
         if page is None:
             return _failed(
-                name, f"印章所在页不存在：{stamp.page_id}", f"stamp on page {stamp.page_id}, which is not there"
+                name,
+                f"印章所在页不存在：{stamp.page_id}",
+                f"stamp on page {stamp.page_id}, which is not there",
             )
         left, top, width, height = stamp.box
         if left + width <= 0 or top + height <= 0 or left >= page.box[2] or top >= page.box[3]:

@@ -1,4 +1,5 @@
-"""What is on a page, as data: text with its advances, lines, filled boxes, pictures; in millimetres from the upper left corner.
+"""What is on a page, as data: text with its advances, lines, filled boxes, pictures, in millimetres from the
+upper left corner.
 Nothing is laid out or measured here; writing.py makes an OFD of it, and others may make other formats.
 """
 

@@ -57,9 +57,7 @@ def read_package(data: bytes) -> dict[str, bytes]:
         _bad("OFD", f"longer than {PACKAGE_BYTES_MAX} bytes", f"超过 {PACKAGE_BYTES_MAX} 字节")
     entries, directory_at = _directory(data)
     if sum(entry.file_bytes for entry in entries) > CONTENT_BYTES_MAX:
-        _bad(
-            "OFD", f"unpacks to more than {CONTENT_BYTES_MAX} bytes", f"解压后超过 {CONTENT_BYTES_MAX} 字节"
-        )
+        _bad("OFD", f"unpacks to more than {CONTENT_BYTES_MAX} bytes", f"解压后超过 {CONTENT_BYTES_MAX} 字节")
     files: dict[str, bytes] = {}
     seen: set[str] = set()
     following = 0
@@ -192,7 +190,11 @@ def _unpack(packed: bytes, entry: _Entry) -> bytes:
         content = machine.decompress(packed, entry.file_bytes + 1)
     except zlib.error as broken:
         raise SigningError(entry.name, "cannot be unpacked", STANDARD) from broken
-    if machine.unused_data or machine.unconsumed_tail or (not machine.eof and len(content) <= entry.file_bytes):
+    if (
+        machine.unused_data
+        or machine.unconsumed_tail
+        or (not machine.eof and len(content) <= entry.file_bytes)
+    ):
         _bad(entry.name, "content does not fit its length", "内容与长度不符")
     return content
 

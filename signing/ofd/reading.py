@@ -65,7 +65,7 @@ def _pages(files: Mapping[str, bytes], root_path: str) -> tuple[Page, ...]:
     pages = list(xml.every(xml.one(root, "Pages", root_path), "Page"))
     if len(pages) > PAGES_MAX:
         raise SigningError(root_path, f"more than {PAGES_MAX} pages", STANDARD)
-    found = []
+    found: list[Page] = []
     for page in pages:
         path = xml.resolve(root_path, xml.attribute(page, "BaseLoc", root_path), root_path)
         content = xml.expect(xml.parse(_file(files, path, root_path), path), "Page", path)
@@ -107,7 +107,7 @@ def _number(value: str, field: str) -> int:
 
 def _entries(files: Mapping[str, bytes], path: str) -> tuple[Entry, ...]:
     root = xml.expect(xml.parse(_file(files, path, MAIN), path), "Signatures", path)
-    found = []
+    found: list[Entry] = []
     for line in xml.every(root, "Signature"):
         if len(found) == SIGNATURES_MAX:
             raise SigningError(path, f"more than {SIGNATURES_MAX} signatures", STANDARD)

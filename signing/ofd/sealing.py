@@ -5,6 +5,7 @@ Files that are there keep their bytes; what is made is judged before it is hande
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -26,6 +27,9 @@ _SM3, _SM2_SM3 = "1.2.156.10197.1.401", "1.2.156.10197.1.501"
 PROVIDER_NAME, PROVIDER_VERSION = "govhub", "1.0"
 _MAP = {"ofd": xml.NAMESPACE}
 
+# (bytes of Signature.xml, its name) -> a seal signature over them in DER
+Sign = Callable[[bytes, str], bytes]
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -36,9 +40,12 @@ class Place:
     y_mm: float
 
 
-def seal_ofd(
-    data: bytes, seal: bytes, signer: Identity, places: tuple[Place, ...], given: Circumstances
-) -> bytes:
+def sign_with(seal: bytes, signer: Identity, given: Circumstances) -> Sign:
+    """Signing with a key at hand; a book of seals or a signature server gives its own."""
+    return lambda original, about: seal_document(seal, signer, original, about, given)
+
+
+def seal_ofd(data: bytes, seal: bytes, places: tuple[Place, ...], sign: Sign, given: Circumstances) -> bytes:
     """The document with one more seal, at the time `given.now`.
 
     Every file is protected but the list of signatures, which the next seal must be able to extend. Raises
@@ -63,7 +70,7 @@ def seal_ofd(
     boxes = tuple(_stamp(document, place, seal) for place in places)
     signature = _signature_xml(protected, boxes, given)
     files[f"{folder}/Signature.xml"] = signature
-    files[value_path] = seal_document(seal, signer, signature, f"{folder}/Signature.xml", given)
+    files[value_path] = sign(signature, f"{folder}/Signature.xml")
     sealed = write_package(files)
     _must_be_valid(sealed, given)
     return sealed
@@ -133,9 +140,7 @@ def _signature_xml(
 ) -> bytes:
     root = _new("Signature")
     info = _add(root, "SignedInfo")
-    _add(
-        info, "Provider", ProviderName=PROVIDER_NAME, Version=PROVIDER_VERSION, Company=PROVIDER_NAME
-    )
+    _add(info, "Provider", ProviderName=PROVIDER_NAME, Version=PROVIDER_VERSION, Company=PROVIDER_NAME)
     _add(info, "SignatureMethod").text = _SM2_SM3
     _add(info, "SignatureDateTime").text = given.now.astimezone(UTC).strftime("%Y%m%d%H%M%SZ")
     references = _add(info, "References", CheckMethod=_SM3)

@@ -1,4 +1,4 @@
-"""A drawing as an OFD package (GB/T 33190-2016 clauses 7 to 11): one document, its fonts and pictures, its pages.
+"""A drawing as an OFD package (GB/T 33190-2016 clauses 7 to 11): one document, its fonts, pictures and pages.
 Only what a notice needs; the same drawing gives the same bytes.
 """
 
