@@ -37,6 +37,9 @@ DELIVERY = "tests/integration/test_g4_delivery.py::"
 CASES_APART = "tests/integration/test_g5_delivery_lane.py::"
 MACHINE = "tests/integration/test_g2_store_and_worker.py::"
 TABLES = "tests/integration/test_g2_tables.py::"
+TAKE_OVER = "tests/integration/test_g2_takeover.py::"
+CLOCK = "tests/unit/test_lanes_clock.py::"
+ASSIGNMENT = "tests/unit/test_lanes_assignment.py::"
 ROUTER_LANE = "tests/unit/test_router_lane.py::"
 
 MUTATIONS = (
@@ -243,6 +246,105 @@ MUTATIONS = (
         "        if self._ending:\n",
         "        if False:\n",
         MACHINE + "test_rebalance_during_the_closing_opens_no_lane",
+    ),
+    Mutation(
+        "a fenced lane waits until the group confirmed its member",
+        "hub/lanes/worker.py",
+        "if self._member is not None and await self._member.confirmed():",
+        "if True:",
+        TAKE_OVER + "test_fenced_lane_is_not_opened_before_the_group_confirmed_its_member",
+    ),
+    Mutation(
+        "a fence between two sends is a fence",
+        "hub/kafka/producers.py",
+        "            aiokafka.errors.IllegalOperation,\n",
+        "",
+        TAKE_OVER + "test_lane_that_is_fenced_between_two_sends_is_fenced_and_not_dead",
+    ),
+    Mutation(
+        "a worker whose lane has no task ends",
+        "hub/lanes/worker.py",
+        "if time.monotonic() - broken_since > _INVARIANT_S / 2:",
+        "if False:",
+        TAKE_OVER + "test_worker_whose_lane_has_no_task_ends_so_that_another_is_started",
+    ),
+    Mutation(
+        "a commit without an answer leaves the store as it was",
+        "hub/kafka/producers.py",
+        "            raise UnknownOutcome(repr(error)) from error\n",
+        "            return first\n",
+        TAKE_OVER + "test_commit_whose_answer_never_came_is_settled_by_the_changelog",
+    ),
+    Mutation(
+        "the producing of a transaction is bounded",
+        "hub/kafka/producers.py",
+        "            async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000):\n"
+        "                await producer.begin_transaction()",
+        "            if True:\n                await producer.begin_transaction()",
+        TAKE_OVER + "test_producer_that_gets_no_acknowledgement_does_not_hold_its_lane_for_ever",
+    ),
+    Mutation(
+        "a store that is too old is restored in full",
+        "hub/lanes/restore.py",
+        '        return "too_old"\n',
+        '        return ""\n',
+        TAKE_OVER + "test_store_that_may_have_missed_a_tombstone_is_restored_in_full",
+    ),
+    Mutation(
+        "a restore lets the other lanes go on",
+        "hub/lanes/restore.py",
+        "batch_max=_SLICE_RECORDS_MAX\n",
+        "batch_max=1 << 20\n",
+        TAKE_OVER + "test_lanes_go_on_while_another_is_restored_and_the_restore_says_how_far_it_is",
+    ),
+    Mutation(
+        "a stand-by of another log begins again",
+        "hub/lanes/restore.py",
+        "            await self._apply_all(reader, start, end)\n",
+        "            raise\n",
+        TAKE_OVER + "test_stand_by_whose_log_is_made_anew_begins_again",
+    ),
+    Mutation(
+        "processes that share a data directory do not stand by for each other",
+        "hub/lanes/standby.py",
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        TAKE_OVER + "test_two_processes_in_one_data_directory_never_stand_by_for_each_other",
+    ),
+    Mutation(
+        "a lane that is open stays where it is",
+        "hub/lanes/assignment.py",
+        "if claims and not full(claims[0]):",
+        "if False:",
+        ASSIGNMENT + "test_lanes_of_a_dead_worker_go_to_those_who_stood_by_and_the_others_stay",
+    ),
+    Mutation(
+        "of two that claim a lane the later assignment is believed",
+        "hub/lanes/assignment.py",
+        "        claims.sort(key=lambda i: -abouts[i].generation)\n",
+        "",
+        ASSIGNMENT + "test_of_two_that_say_a_lane_is_open_the_later_assignment_is_believed",
+    ),
+    Mutation(
+        "a clock that jumped fires nothing",
+        "hub/router/lane.py",
+        "timers = [] if self._clock.alarm else self._due(now_ms)",
+        "timers = self._due(self._clock._wall())",
+        CLOCK + "test_a_clock_jump_fires_no_timer_and_the_messages_go_on",
+    ),
+    Mutation(
+        "a jump in small steps is a jump",
+        "hub/lanes/clock.py",
+        "max(-follow, min(follow, jump))",
+        "jump",
+        CLOCK + "test_a_jump_in_small_steps_is_a_jump_and_a_slow_correction_is_none",
+    ),
+    Mutation(
+        "a timer set before the lowest is found",
+        "hub/lanes/timers.py",
+        "self._lowest_ms = min(self._lowest_ms, due_ms)",
+        "pass",
+        CLOCK + "test_a_timer_set_before_the_lowest_is_found",
     ),
     Mutation(
         "the broker's errors reopen a lane",

@@ -130,7 +130,12 @@ class LaneProducer:
         except OutputRefused:
             await self._abort()
             raise
-        except (aiokafka.errors.ProducerFenced, aiokafka.errors.InvalidProducerEpoch) as error:
+        except (
+            aiokafka.errors.ProducerFenced,
+            aiokafka.errors.InvalidProducerEpoch,
+            # Not a KafkaError: what a call says when an earlier one of this transaction has been fenced.
+            aiokafka.errors.IllegalOperation,
+        ) as error:
             raise Fenced(self.transactional_id) from error
         except (aiokafka.errors.KafkaError, TimeoutError, AssertionError) as error:
             raise BrokerAway(repr(error)) from error
