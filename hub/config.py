@@ -81,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     evidence_tsa_url: str = ""
     evidence_interval_ms: int = 10_000
     evidence_leaves_max: int = 1_000
+    # certificates whose end is announced, besides those of evidence_dir
+    certificates_dir: Path | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -224,6 +226,7 @@ _PARSERS: Final[dict[str, Any]] = {
     "bridge_open_max": _whole(100, 10_000_000),
     "park_brake_percent": _whole(1, 100),
     "park_brake_window": _whole(10, 100_000),
+    "certificates_dir": _path,
     "evidence_dir": _path,
     "evidence_passphrase": _key,
     "evidence_tsa_url": _http,

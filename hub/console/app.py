@@ -19,6 +19,7 @@ from hub.console.database import Database, DatabaseAway
 from hub.console.live import Live
 from hub.console.sessions import COOKIE, Sessions
 from hub.console.web import AnyRequest, Console, Forbidden, NotSignedIn, console_of, environment, frame
+from hub.expiry import ExpiryWatch, folders_of
 from hub.gateway import server
 from hub.health import CONTENT_TYPE, render_metrics
 from signing.digest import hmac_sm3
@@ -42,6 +43,7 @@ def build(settings: Settings) -> Console:
         live=Live(settings),
         directory=directory.load(settings.directory_dir, region=settings.region),
         templates=environment(),
+        expiry=ExpiryWatch(folders_of(settings), settings.data_dir / "certificates-told.json"),
     )
 
 
@@ -136,6 +138,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         background = [
             tasks.create_task(console.live.run(), name="ledger"),
             tasks.create_task(_first_account(console), name="first account"),
+            tasks.create_task(console.expiry.run(), name="certificates"),
         ]
         try:
             await server.run(build_app(console), [listening], stop)

@@ -20,6 +20,7 @@ from hub.console.labels import DISPOSITIONS, LANE_STATES, MEMBER_KINDS, OUTCOMES
 from hub.console.live import Live
 from hub.console.sessions import COOKIE, Session, Sessions
 from hub.directory import Directory
+from hub.expiry import ExpiryWatch
 from hub.projector.masking import mask_text
 
 LANGUAGE_COOKIE: Final = "govhub_lang"
@@ -64,6 +65,7 @@ class Console:
     live: Live
     directory: Directory
     templates: jinja2.Environment
+    expiry: ExpiryWatch
 
 
 AnyRequest = Request[Any, Any, Any]
@@ -163,6 +165,7 @@ def frame(
         session=session,
         csrf=console.sessions.csrf(session.nonce) if session else "",
         fresh=shown,
+        expiring=[one.text(chinese) for one in console.expiry.due] if session else [],
         path=request.url.path,
         **values,
     )
