@@ -132,12 +132,14 @@ class DeliveryLane:
         if self._poll is None and intake:
             self._poll = asyncio.create_task(self._lane.poll(self._settings.poll_wait_ms, _POLL_RECORDS_MAX))
         waking = asyncio.create_task(self._calls.wake.wait())
-        await asyncio.wait(
-            {waking, *([self._poll] if self._poll else [])},
-            timeout=self._idle_s(now),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        waking.cancel()
+        try:
+            await asyncio.wait(
+                {waking, *([self._poll] if self._poll else [])},
+                timeout=self._idle_s(now),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            waking.cancel()
         self._calls.wake.clear()
         if self._poll is not None and self._poll.done():
             poll, self._poll = self._poll, None
