@@ -1,11 +1,10 @@
-"""`python -m bench [quick]`: router and gateway beside their yardsticks, interleaved in one run; ratios
-printed, JSON kept."""
+"""`python -m bench [quick] [part …]`: the parts named, or all of them, on one embedded broker; tables are
+printed, JSON and chart kept in bench/results."""
 
-import asyncio
 import json
 import os
 import platform
-import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -15,90 +14,88 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import gateway, router
-from bench.load import case_messages
-from hub.config import Settings
+from bench.chart import write_chart
+from bench.harness import Bench, Report
+from bench.parts import PARTS
 from hub.embedded.kafka import EmbeddedKafka
 
 RESULTS = Path(__file__).parent / "results"
+RUNS, RUNS_QUICK = 5, 2
+HEAP_MB = 1_024
 
 
 def main() -> None:
-    """Run everything; `quick` is a tenth of it."""
-    quick = "quick" in sys.argv[1:]
-    runs, cases, steps, signed = (2, 1_000, 8, 2_000) if quick else (5, 3_000, 18, 10_000)
+    """Run what was named. Exits 2 for a part that does not exist."""
+    words = sys.argv[1:]
+    quick = "quick" in words
+    names = [word for word in words if word not in ("quick", "full")] or list(PARTS)
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        known = "\n".join(f"  {name:10} {part.what}" for name, part in PARTS.items())
+        print(f"没有这样的基准 / no such part: {', '.join(unknown)}\n{known}", file=sys.stderr)
+        sys.exit(2)
     console = Console()
-    measured: dict[str, list[dict[str, Any]]] = {}
+    reports: dict[str, Report] = {}
     with (
-        tempfile.TemporaryDirectory() as scratch,
-        EmbeddedKafka(Path(scratch) / "kafka", heap_mb=1024, full_jit=True) as broker,
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        EmbeddedKafka(Path(scratch) / "kafka", heap_mb=HEAP_MB, full_jit=True) as broker,
     ):
-        for number in range(runs):
-            for name, figures in _round(broker.bootstrap, Path(scratch), number, cases, steps, signed):
-                measured.setdefault(name, []).append(figures)
-                rates = f"{figures['per_second']:,}/s, {figures['per_cpu_second']:,} per CPU-second"
-                console.print(f"{number + 1}/{runs} {name}: {rates}")
-    report = _report(measured, quick)
+        bench = Bench(broker.bootstrap, Path(scratch), quick, RUNS_QUICK if quick else RUNS, console)
+        for name in names:
+            if PARTS[name].alone:
+                continue
+            console.rule(f"{name}: {PARTS[name].what}")
+            reports[name] = PARTS[name].load()(bench)
+            _show(console, reports[name])
+            # Kept after each part: an hour's figures are not lost to the failure of the last part.
+            _keep(reports, quick)
+    for name in names:
+        if PARTS[name].alone:
+            console.rule(f"{name}: {PARTS[name].what}")
+            command = [sys.executable, "-m", f"bench.{PARTS[name].module}", *(["quick"] if quick else [])]
+            subprocess.run(command, check=True)
+    console.print(f"→ bench/{RESULTS.name}/")
+
+
+def _keep(reports: dict[str, Report], quick: bool) -> None:
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{time.strftime('%Y-%m-%d')}{'-quick' if quick else ''}.json"
-    file.write_text(json.dumps(report, indent=2) + "\n")
-    console.print(_table(report))
-    console.print(f"→ {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
+    stem = f"{time.strftime('%Y-%m-%d')}{'-quick' if quick else ''}"
+    file = RESULTS / f"{stem}.json"
+    kept: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    kept.update(_machine())
+    parts = kept.setdefault("parts", {})
+    for name, report in reports.items():
+        parts[name] = {
+            "title": report.title,
+            "rows": report.rows,
+            "ratios": report.ratios,
+            "notes": report.notes,
+            "runs": report.runs,
+        }
+    file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if not quick:
+        write_chart(parts, RESULTS / f"{stem}.svg")
 
 
-def _round(
-    bootstrap: str, scratch: Path, number: int, cases: int, steps: int, signed: int
-) -> list[tuple[str, dict[str, Any]]]:
-    """One of each, in turn, so that a busy minute of the machine meets all of them."""
-    prefix = f"r{number}."
-    routed = asyncio.run(router.run(bootstrap, prefix, scratch / f"router{number}", cases, steps))
-    asyncio.run(_copy_topic(bootstrap, prefix))
-    copied = router.copy(bootstrap, prefix + "case.inbound", cases * (steps + 2))
-    took = asyncio.run(gateway.run(bootstrap, f"g{number}.", scratch / f"gateway{number}", signed))
-    messages = [one for one in case_messages(signed, 0) if one.type == "case.submitted"]
-    bare = asyncio.run(gateway.bare(bootstrap, f"g{number}.", scratch / f"bare{number}", messages))
-    return [("router", routed), ("copy librdkafka", copied), ("gateway", took), ("bare producer", bare)]
-
-
-async def _copy_topic(bootstrap: str, prefix: str) -> None:
-    from hub.kafka import Admin
-
-    settings = Settings.from_env({"HUB_KAFKA_BOOTSTRAP": bootstrap})
-    async with Admin(settings) as admin:
-        await admin.create(prefix + "case.inbound.copy", router.PARTITIONS, 1, {})
-
-
-def _report(measured: dict[str, list[dict[str, Any]]], quick: bool) -> dict[str, Any]:
-    medians = {
-        name: {key: statistics.median(run[key] for run in runs) for key in ("per_second", "per_cpu_second")}
-        for name, runs in measured.items()
-    }
+def _machine() -> dict[str, Any]:
     return {
-        "quick": quick,
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "medians": medians,
-        "ratios": {
-            "router / copy librdkafka": round(
-                medians["router"]["per_second"] / medians["copy librdkafka"]["per_second"], 3
-            ),
-            "gateway / bare producer": round(
-                medians["gateway"]["per_second"] / medians["bare producer"]["per_second"], 3
-            ),
-        },
-        "runs": measured,
+        "broker": f"Apache Kafka, embedded, -Xmx{HEAP_MB}m, on the same cores",
     }
 
 
-def _table(report: dict[str, Any]) -> Table:
-    table = Table(title="median of interleaved runs; ratios carry over to other machines, rates do not")
-    for name in ("", "per second", "per CPU-second"):
-        table.add_column(name, justify="left" if not name else "right")
-    for name, figures in report["medians"].items():
-        table.add_row(name, f"{figures['per_second']:,.0f}", f"{figures['per_cpu_second']:,.0f}")
-    for name, ratio in report["ratios"].items():
-        table.add_row(name, f"{ratio:.2f}", "")
-    return table
+def _show(console: Console, report: Report) -> None:
+    table = Table(title=report.title)
+    for number, name in enumerate(report.rows[0] if report.rows else ()):
+        table.add_column(name, justify="left" if number == 0 else "right")
+    for line in report.rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in line.values()))
+    console.print(table)
+    for name, value in report.ratios.items():
+        console.print(f"{name}: [bold]{value:.2f}[/bold]")
+    for note in report.notes:
+        console.print(note, highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,5 @@
 """The gateway as shipped: signed cases a second, each acknowledged with acks=all, over real HTTP from another
-process.
-
-Yardstick in the same run: the same messages produced one by one with the gateway's own producer and no HTTP
-in front of it.
+process. Yardstick: the same messages produced one by one by the gateway's own producer without HTTP.
 """
 
 import asyncio
@@ -16,7 +13,8 @@ from typing import Any
 
 import aiohttp
 
-from bench.router import cpu_seconds
+from bench.harness import Bench, Figures, Report, cpu_seconds, figures_of, ratio, row
+from bench.load import case_messages
 from hub import envelope
 from hub.config import Settings
 from hub.kafka import open_producer
@@ -26,8 +24,34 @@ from schemas import samples
 from signing.http_auth import sign_request
 
 PARALLEL = 64
+GATEWAY = "govhub gateway"
+BARE = "its producer alone"
 _KEY = "bench-key-0123456789abcdef01234567"
 _PATH = "/v1/messages"
+
+
+def run(bench: Bench) -> Report:
+    """In turn, so that a busy minute of the machine meets both."""
+    count = bench.sized(12_000, 2_000)
+    measured: dict[str, list[Figures]] = {GATEWAY: [], BARE: []}
+    messages = [one for one in case_messages(count, 0) if one.type == "case.submitted"]
+    for number in range(bench.runs):
+        prefix, data = f"g{number}.", bench.scratch / f"gateway{number}"
+        measured[GATEWAY].append(asyncio.run(signed(bench.bootstrap, prefix, data, count)))
+        measured[BARE].append(asyncio.run(bare(bench.bootstrap, prefix, data, messages)))
+        for name, figures in measured.items():
+            last = figures[-1]
+            bench.say(
+                f"{number + 1}/{bench.runs} {name}: {last.per_second:,.0f}/s, "
+                f"{last.per_cpu_second:,.0f} per CPU-second"
+            )
+    return Report(
+        f"gateway, one process, {PARALLEL} requests at once: cases acknowledged with acks=all",
+        [row(name, figures) for name, figures in measured.items()],
+        {f"{GATEWAY} / {BARE}": ratio(measured, GATEWAY, BARE)},
+        ["每个请求单独签名，收到凭证为止 / each request signed by itself, until its receipt has come"],
+        figures_of(measured),
+    )
 
 
 def environment(bootstrap: str, prefix: str, data: Path) -> dict[str, str]:
@@ -67,7 +91,7 @@ def requests(count: int) -> list[tuple[bytes, dict[str, str]]]:
     return made
 
 
-async def run(bootstrap: str, prefix: str, data: Path, count: int) -> dict[str, Any]:
+async def signed(bootstrap: str, prefix: str, data: Path, count: int) -> Figures:
     """One measurement: cases a second with receipts, wall and per CPU-second of the gateway process."""
     env = environment(bootstrap, prefix, data)
     await provision(Settings.from_env(env))
@@ -81,15 +105,15 @@ async def run(bootstrap: str, prefix: str, data: Path, count: int) -> dict[str, 
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=PARALLEL)) as http:
             await _ready(http, url, process)
             waiting = iter(requests(count))
-            cpu, began = cpu_seconds(process.pid), time.perf_counter()
+            cpu, began = cpu_seconds([process.pid]), time.perf_counter()
             refused = sum(await asyncio.gather(*(_send(http, url, waiting) for _ in range(PARALLEL))))
-            seconds, used = time.perf_counter() - began, cpu_seconds(process.pid) - cpu
+            seconds, used = time.perf_counter() - began, cpu_seconds([process.pid]) - cpu
     finally:
         process.terminate()
         await asyncio.to_thread(process.wait)
     if refused:
         raise RuntimeError(f"{refused} of {count} requests were not accepted")
-    return _figures(count, seconds, used)
+    return Figures(count, seconds, used)
 
 
 async def _ready(http: aiohttp.ClientSession, url: str, process: "subprocess.Popen[bytes]") -> None:
@@ -114,7 +138,7 @@ async def _send(http: aiohttp.ClientSession, url: str, waiting: Any) -> int:
     return refused
 
 
-async def bare(bootstrap: str, prefix: str, data: Path, messages: list[envelope.Message]) -> dict[str, Any]:
+async def bare(bootstrap: str, prefix: str, data: Path, messages: list[envelope.Message]) -> Figures:
     """The yardstick: the same producer, as many sends in flight, no HTTP and no validation."""
     settings = Settings.from_env(environment(bootstrap, prefix, data))
     waiting = iter(messages)
@@ -126,14 +150,4 @@ async def bare(bootstrap: str, prefix: str, data: Path, messages: list[envelope.
 
         cpu, began = time.process_time(), time.perf_counter()
         await asyncio.gather(*(work() for _ in range(PARALLEL)))
-        return _figures(len(messages), time.perf_counter() - began, time.process_time() - cpu)
-
-
-def _figures(count: int, seconds: float, cpu: float) -> dict[str, Any]:
-    return {
-        "inputs": count,
-        "seconds": round(seconds, 3),
-        "per_second": round(count / seconds),
-        "cpu_seconds": round(cpu, 3),
-        "per_cpu_second": round(count / cpu) if cpu else None,
-    }
+        return Figures(len(messages), time.perf_counter() - began, time.process_time() - cpu)

@@ -28,18 +28,6 @@ _MESSAGE, _CASE, _DISPATCH, _DIGEST = "\x1c", "\x1d", "\x1e", "\x1f"
 _TIME_RAW: Final = bytes((0x82, 0x83, 0x84, 0x85, 0x86, 0x06))
 
 
-class Kind(NamedTuple):
-    """What the lines of one stencil have in common."""
-
-    dispatches: tuple[Outgoing, ...]
-    source: str
-    type: str
-    reason: str
-    grade: str
-    subject_bytes: int
-    tables_version: str
-
-
 class Stencil(NamedTuple):
     """parts: the line cut where it differs; the odd ones are filled in. order: which value stands in each of
     them: 0 message id, 1 case number, 2 time, 3 digest, from 4 on the dispatch ids."""
@@ -72,7 +60,7 @@ def plain_line(verdict: Verdict, version: str, subject: bytes, dispatch_ids: Seq
         return None
     grade = message.attributes.get("grade", "")
     stencil = _stencil(
-        Kind(verdict.dispatches, message.source, message.type, verdict.reason, grade, len(subject), version)
+        verdict.dispatches, message.source, message.type, verdict.reason, grade, len(subject), version
     )
     if stencil is None:
         return None
@@ -91,27 +79,33 @@ def plain_line(verdict: Verdict, version: str, subject: bytes, dispatch_ids: Seq
 
 
 @functools.lru_cache(_KINDS_MAX)
-def _stencil(kind: Kind) -> Stencil | None:
-    """None when what the lines have in common could be taken for what differs."""
-    if not kind.subject_bytes:
+def _stencil(
+    outgoing: tuple[Outgoing, ...],
+    source: str,
+    type_: str,
+    reason: str,
+    grade: str,
+    subject_bytes: int,
+    version: str,
+) -> Stencil | None:
+    """Of the lines that have these in common; None when that could be taken for what differs."""
+    if not subject_bytes:
         return None
     dispatches = [
-        {"id": _DISPATCH * ID_CHARACTERS, "member": out.member, "kind": out.kind} for out in kind.dispatches
+        {"id": _DISPATCH * ID_CHARACTERS, "member": out.member, "kind": out.kind} for out in outgoing
     ]
     marked = Message(
         id=_MESSAGE * ID_CHARACTERS,
-        source=kind.source,
-        type=kind.type,
-        subject=_CASE * kind.subject_bytes,
+        source=source,
+        type=type_,
+        subject=_CASE * subject_bytes,
         time_ms=_marked_time(),
         value=b"",
         digest=_DIGEST * DIGEST_CHARACTERS,
-        attributes={"grade": kind.grade},
+        attributes={"grade": grade},
     )
-    verdict = Verdict(marked, Disposition.ROUTED, kind.reason)
-    whole = codec.encode(
-        contracts.load().by_type("hub.routed"), line_body(verdict, kind.tables_version, dispatches)
-    )
+    verdict = Verdict(marked, Disposition.ROUTED, reason)
+    whole = codec.encode(contracts.load().by_type("hub.routed"), line_body(verdict, version, dispatches))
     marks = (
         marked.id.encode(),
         marked.subject.encode(),

@@ -89,7 +89,10 @@ class Case(msgspec.Struct, array_like=True):
     def find(self, id_: str) -> tuple[str, str, str] | None:
         """(digest, source, type) of a remembered id; None when it was never seen. Unknown parts are empty
         text."""
-        position = _position(self.seen, _raw(id_, _ID_BYTES))
+        raw = _raw(id_, _ID_BYTES)
+        if raw not in self.seen:  # nearly always
+            return None
+        position = _position(self.seen, raw)
         if position < 0:
             return None
         digest, voice, type_ = (
