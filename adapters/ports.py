@@ -71,12 +71,14 @@ class ReplyKind(enum.StrEnum):
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """A member's answer. detail: what it said, at most 1,000 characters. answer: a message that came back in
-    the reply (credit grade)."""
+    the reply (credit grade). receipt: the member's signed receipt as JSON (signing/receipts.py), unchecked,
+    "" when it gave none."""
 
     kind: ReplyKind
     code: str = ""
     detail: str = ""
     answer: Submission | None = None
+    receipt: str = ""
 
 
 class TooLate(Exception):

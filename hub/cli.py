@@ -180,6 +180,27 @@ def schemas_export(what: str) -> None:
 
 
 @govhub.group()
+def books() -> None:
+    """账目的每日结转 / the daily closings of the books."""
+
+
+@books.command("close")
+def books_close() -> None:
+    """立即结账并签名（需证据密钥） / close the period; needs the evidence key; exit 0 only if balanced."""
+    from hub.books.commands import close_now
+
+    sys.exit(0 if _run(close_now(_settings(), None if sys.stdout.isatty() else 110)) else 1)
+
+
+@books.command("verify")
+def books_verify() -> None:
+    """核对全部结账 / check the whole chain of closings; exit 0 only if it holds."""
+    from hub.books.commands import verify_chain
+
+    sys.exit(0 if _run(verify_chain(_settings())) else 1)
+
+
+@govhub.group()
 def evidence() -> None:
     """证据 / evidence that stands up without the hub."""
 

@@ -24,6 +24,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     region: str = ""
     item: str = ""
     flags: tuple[str, ...] = ()
+    digest: str = ""
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):

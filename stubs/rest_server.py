@@ -7,6 +7,7 @@ import binascii
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
@@ -15,8 +16,9 @@ from aiohttp import web
 
 from signing.errors import AuthError
 from signing.http_auth import Verifier
-from stubs.model import Event
-from stubs.settings import StubSettings
+from signing.receipts import make_receipt
+from stubs.model import SHANGHAI, Event
+from stubs.settings import PROVIDER, StubSettings
 from stubs.storage import Storage
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -122,7 +124,15 @@ class RestServer:
         except Refused as refusal:
             return answer(422, {"status": "refused", "code": refusal.code, "detail": refusal.detail})
         self._wake()
-        return answer(200, {"status": "done"})
+        return answer(200, {"status": "done"} | self._receipt(member, event))
+
+    def _receipt(self, member: str, event: Event) -> dict[str, Any]:
+        """This member's own signature that it holds the dispatch, when it has a key."""
+        signer = self._settings.signers.get(member)
+        if signer is None or not event.digest:
+            return {}
+        at = datetime.now(SHANGHAI).isoformat(timespec="seconds")
+        return {"receipt": make_receipt(PROVIDER, signer, event.dispatch_id, event.digest, at)}
 
     async def _query(self, request: web.Request) -> web.Response:
         try:
@@ -214,6 +224,7 @@ def read_event(body: bytes) -> Event:
             region=document.get("region") or "",
             item=document.get("item") or "",
             flags=tuple(document.get("flags") or ()),
+            digest=document.get("digest") or "",
             body=document["body"],
         )
     except (msgspec.DecodeError, KeyError, TypeError) as error:

@@ -1,12 +1,17 @@
 """What a simulated member needs to know to start, read once from the environment. No defaults for secrets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from signing.certificates import parse_pem
+from signing.errors import SigningError
 from signing.http_auth import HMAC_SHA256, HMAC_SM3
+from signing.issuing import Identity as Signer
+from signing.keys import load_key
+from signing.provider import SoftwareProvider
 
 # Stub -> the members it speaks for, and the algorithm each of them signs with.
 MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -26,6 +31,9 @@ _TABLES: Final = frozenset({"nation"})
 
 class StubSettingsError(ValueError):
     """A setting is missing or wrong; the text names the environment variable."""
+
+
+PROVIDER: Final = SoftwareProvider()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,7 @@ class StubSettings:
     sp_key: str = ""
     sp_secret: str = ""
     database_url: str = ""
+    signers: Mapping[str, Signer] = field(default_factory=dict)
 
     def identity(self, member: str) -> Identity:
         """The identity of a member of this process. Raises KeyError."""
@@ -74,6 +83,7 @@ def from_env(name: str, env: Mapping[str, str]) -> StubSettings:
         sp_key=_need(env, "HUB_MEMBER_DEPT_B_SP_KEY") if name in _ASMX else "",
         sp_secret=_need(env, "HUB_MEMBER_DEPT_B_SP_SECRET") if name in _ASMX else "",
         database_url=_need(env, "HUB_NATION_DATABASE_URL") if name in _TABLES else "",
+        signers=_signers(MEMBERS[name], env),
     )
 
 
@@ -84,6 +94,23 @@ def _identity(member: str, env: Mapping[str, str]) -> Identity:
     prefix = f"HUB_MEMBER_{member.upper().replace('-', '_')}_"
     inbound, outbound = (_need(env, prefix + name).encode() for name in ("INBOUND_KEY", "OUTBOUND_KEY"))
     return Identity(member, algorithm, inbound, outbound)
+
+
+def _signers(members: tuple[str, ...], env: Mapping[str, str]) -> Mapping[str, Signer]:
+    """Members with a key file of their own in HUB_STUB_KEYS_DIR sign their receipts."""
+    if not env.get("HUB_STUB_KEYS_DIR"):
+        return {}
+    directory, found = Path(env["HUB_STUB_KEYS_DIR"]), {}
+    for member in members:
+        key_file, certificate_file = directory / f"{member}.key", directory / f"{member}.crt"
+        if not key_file.exists():
+            continue
+        try:
+            key = load_key(key_file, _need(env, "HUB_STUB_KEYS_PASSPHRASE").encode(), PROVIDER)
+            found[member] = Signer(parse_pem(certificate_file.read_bytes())[0], key)
+        except (OSError, SigningError) as error:
+            raise StubSettingsError(f"HUB_STUB_KEYS_DIR: {key_file}: {error}") from error
+    return found
 
 
 def _need(env: Mapping[str, str], variable: str) -> str:

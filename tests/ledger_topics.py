@@ -22,7 +22,7 @@ from schemas.contracts import load
 PARTITIONS = 3
 MEMBERS = ("dept-a", "platform")
 POSITION_KEY = b"\x00position"
-KEYED = ("case.inbound", "commands.router", "case.routed", "case.events", "case.outcomes")
+KEYED = ("case.inbound", "commands.router", "case.routed", "case.events", "case.outcomes", "evidence.roots")
 
 
 @dataclass(frozen=True)

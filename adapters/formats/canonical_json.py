@@ -130,6 +130,7 @@ def encode(dispatch: Dispatch) -> bytes:
             "occurredAt": iso_shanghai(dispatch.occurred_ms),
             "region": dispatch.region,
             "item": dispatch.item,
+            "digest": dispatch.digest,
             "flags": list(dispatch.flags),
             "body": body,
         }

@@ -2,11 +2,13 @@
 An answer that is not in it is UNKNOWN, never success.
 """
 
+import json
 from typing import Any, Final
 
 from adapters.formats.canonical_json import load_object
 from adapters.http_call import Answer
 from adapters.ports import FormatError, Reply, ReplyKind
+from signing.receipts import RECEIPT_CHARS_MAX
 
 DETAIL_CHARS_MAX: Final = 1_000
 
@@ -32,7 +34,7 @@ def classify(answer: Answer) -> Reply:
     if kind is None:
         kind = ReplyKind.MALFORMED if 400 <= answer.status < 500 else ReplyKind.UNKNOWN
     code = str(data.get("code") or answer.status) if data is not None else str(answer.status)
-    return Reply(kind=kind, code=code[:60], detail=_detail(answer, data))
+    return Reply(kind=kind, code=code[:60], detail=_detail(answer, data), receipt=_receipt(data))
 
 
 def classify_query(answer: Answer, dispatch_id: str) -> Reply:
@@ -50,6 +52,13 @@ def classify_query(answer: Answer, dispatch_id: str) -> Reply:
         elif answer.status == 404:
             kind = ReplyKind.ABSENT
     return Reply(kind=kind, code=str(answer.status), detail=detail)
+
+
+def _receipt(data: dict[str, Any] | None) -> str:
+    """A signed receipt beside the status (G7); one over its bound is none."""
+    receipt = data.get("receipt") if data is not None else None
+    text = json.dumps(receipt, ensure_ascii=False) if isinstance(receipt, dict) else ""
+    return text if len(text) <= RECEIPT_CHARS_MAX else ""
 
 
 def _json(answer: Answer) -> dict[str, Any] | None:

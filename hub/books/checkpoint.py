@@ -117,14 +117,24 @@ def from_records(records: Mapping[bytes, bytes]) -> Checkpoint | None:
     return msgspec.msgpack.decode(zlib.decompress(raw), type=Checkpoint)
 
 
+def head_digest(records: Mapping[bytes, bytes]) -> str:
+    """The digest that the head names; "" without one."""
+    return msgspec.msgpack.decode(records[HEAD], type=Head).digest if HEAD in records else ""
+
+
 async def read_last(settings: Settings) -> Checkpoint | None:
     """The last checkpoint on books.checkpoints. Raises BrokerAway."""
+    return from_records(await read_records(settings))
+
+
+async def read_records(settings: Settings) -> dict[bytes, bytes]:
+    """What stands on books.checkpoints. Raises BrokerAway."""
     found: dict[bytes, bytes] = {}
     async with open_reader(settings) as reader:
         places = await reader.partitions([settings.topic(TOPIC)])
         async for records in reader.read_to_stable(await reader.start_offsets(places)):
             found.update({record.key: record.value for record in records if record.value is not None})
-    return from_records(found)
+    return found
 
 
 async def write(settings: Settings, checkpoint: Checkpoint) -> None:

@@ -4,12 +4,15 @@ import time
 from collections.abc import Mapping
 
 from hub.books import checkpoint as checkpoints
+from hub.books.checkpoint import Checkpoint
+from hub.books.closing import last_closed, read_chain, trust_of
 from hub.books.judge import Judgement
 from hub.books.ledger import Books
 from hub.books.member_book import books_of, open_session
 from hub.books.model import Report
 from hub.books.reader import BookReader
 from hub.config import Settings
+from signing.provider import SoftwareProvider
 
 
 async def reconcile(
@@ -26,12 +29,37 @@ async def reconcile(
     base URL of its own book
     (`GET {url}/book`). patience_ms_max: how long to wait for open transactions. Raises BrokerAway; a book
     that cannot be read is
-    reported, not raised.
+    reported, not raised. Raises BooksTampered when the last closing is not what was signed (not with full).
     """
     urls = dict(member_books or {})
-    last = None if full else await checkpoints.read_last(settings)
+    signed = bool(await read_chain(settings))
+    last = None if full else await _last(settings, signed)
     if last is not None and set(last.with_book) != set(urls):
         last = None  # other books to compare: what was closed was closed by another rule
+    report, taken = await count(settings, last, urls, patience_ms_max=patience_ms_max)
+    # Once books are closed under a signature, only a closing moves the place to go on from (R29).
+    if write_checkpoint and taken is not None and not signed:
+        await checkpoints.write(settings, taken)
+    return report
+
+
+async def _last(settings: Settings, signed: bool) -> Checkpoint | None:
+    """Where to go on: the last closing's checkpoint, checked against what was signed; unsigned otherwise."""
+    if not signed:
+        return await checkpoints.read_last(settings)
+    closed = await last_closed(settings, SoftwareProvider(), trust_of(settings))
+    return None if closed is None else closed[1]
+
+
+async def count(
+    settings: Settings,
+    last: Checkpoint | None,
+    urls: Mapping[str, str],
+    *,
+    patience_ms_max: int | None = None,
+) -> tuple[Report, Checkpoint | None]:
+    """One count from a checkpoint (None: from the beginning), and the checkpoint after it: None when open
+    transactions left something undecided."""
     books, start = checkpoints.open_books(last) if last else (Books(urls), {})
     own = books_of(urls, last.own_books if last else None)
     async with (
@@ -40,11 +68,10 @@ async def reconcile(
     ):
         judgement = await reader.advance(own, session)
     report = report_of(judgement, reader, compared=urls, from_checkpoint=last is not None)
-    if write_checkpoint and not reader.undecided:
-        after = {book.url: book.after for book in own}
-        taken = checkpoints.take(books, reader.offsets, after, int(time.time() * 1_000))
-        await checkpoints.write(settings, taken)
-    return report
+    if reader.undecided:
+        return report, None
+    after = {book.url: book.after for book in own}
+    return report, checkpoints.take(books, reader.offsets, after, int(time.time() * 1_000))
 
 
 def report_of(

@@ -226,7 +226,7 @@ class DeliveryLane:
         verdict = self._answer(call, verdict, out)
         changes[queue_key(entry.subject, entry.seq)] = None
         changes[intent_key(entry.subject)] = None
-        out.outcome(entry, verdict)
+        out.outcome(entry, verdict, receipt=call.reply.receipt)
         if verdict.inform:
             out.refused(entry, verdict)
         hold = None

@@ -1,9 +1,12 @@
 """Records a delivery lane reads and writes: dispatches in; outcomes, answers and refusals out. Pure: bytes
 in, bytes out."""
 
+import functools
 import time
 from collections.abc import Mapping
 from typing import Final
+
+import structlog
 
 from adapters.ports import Dispatch, Submission
 from hub import envelope, ids
@@ -12,7 +15,12 @@ from hub.delivery.model import Entry, Settled
 from hub.directory.model import Member
 from hub.kafka import Output, Record, partition_of
 from schemas import codec, contracts, validate
+from signing.errors import SigningError
+from signing.provider import SoftwareProvider
 from signing.pseudonym import pseudonym
+from signing.receipts import parse_receipt, signature_fits
+
+log = structlog.get_logger()
 
 DISPATCH_HEADER: Final = "hub_dispatch"
 KIND_HEADER: Final = "hub_kind"
@@ -66,6 +74,27 @@ def dispatch_of(entry: Entry, member: str) -> Dispatch:
     )
 
 
+@functools.cache
+def _provider() -> SoftwareProvider:
+    """Made when the first receipt comes: most members give none."""
+    return SoftwareProvider()
+
+
+def _fitting(receipt: str, entry: Entry, message: envelope.Message, member: str) -> str | None:
+    """The receiver's receipt when its signature is over this dispatch and content (G7). One that does not
+    fit changes nothing about the delivery; it is logged and left out."""
+    if not receipt:
+        return None
+    try:
+        if signature_fits(parse_receipt(receipt), entry.dispatch_id, message.digest, _provider()):
+            return receipt
+        reason = "signature"
+    except SigningError as error:
+        reason = str(error)
+    log.warning("receipt.unfit", member=member, dispatch=entry.dispatch_id, reason=reason)
+    return None
+
+
 class Outbox:
     """The outputs of one turn, grouped by partition; all for the same transaction as the state they belong
     to."""
@@ -76,8 +105,8 @@ class Outbox:
         self._partitions = partitions
         self.outputs: dict[tuple[str, int], list[Output]] = {}
 
-    def outcome(self, entry: Entry, settled: Settled, *, behind: str = "") -> None:
-        """One line of the dispatch ledger."""
+    def outcome(self, entry: Entry, settled: Settled, *, behind: str = "", receipt: str = "") -> None:
+        """One line of the dispatch ledger. receipt: as the member gave it; only one that fits is kept."""
         message = envelope.from_record(entry.headers, b"")
         kind = (
             next((value.decode() for name, value in entry.headers if name == KIND_HEADER), "") or message.type
@@ -95,7 +124,7 @@ class Outbox:
             "attempts": entry.attempts,
             "at": now_ms,
             "behind": behind or None,
-            "receipt": None,
+            "receipt": _fitting(receipt, entry, message, self._member.id),
         }
         value = codec.encode(contracts.load().by_type("hub.outcome"), body)
         headers = [(DISPATCH_HEADER, entry.dispatch_id.encode())]

@@ -79,8 +79,14 @@ def show(report: Report) -> None:
     click.echo("未证明 / not proven:")
     for zh, en in report.unproven:
         click.echo(f"  {zh} / {en}")
-    verdict = "全部成立 / all claims hold" if report.ok else "不成立 / NOT proven"
-    click.echo(
-        f"evidence: case={report.case} proven={len(report.proven)} "
-        f"failed={sum(not f.ok for f in report.findings)} ok={'yes' if report.ok else 'no'} ({verdict})"
+    click.echo(summary(report))
+
+
+def summary(report: Report) -> str:
+    """The verdict in one line."""
+    failed = sum(not finding.ok for finding in report.findings)
+    signed = sum(bool(one.receiver) for one in report.proven)
+    return (
+        f"evidence: case={report.case} proven={len(report.proven)} receivers_signed={signed} "
+        f"failed={failed} ok={'yes' if report.ok else 'no'}"
     )

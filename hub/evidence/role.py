@@ -2,9 +2,14 @@
 wiring here."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
+import structlog
+
+from hub.books.close import close_daily
 from hub.config import Settings
+from hub.errors import HubError
 from hub.evidence.identity import load_signer
 from hub.evidence.lane import EvidenceLane, EvidenceStats, Signer
 from hub.evidence.leaves import LEDGERS
@@ -16,6 +21,8 @@ from hub.lanes.store import StoreResources
 from hub.lanes.worker import Worker
 from hub.status import LaneReport, publish_status
 from signing.provider import SoftwareProvider
+
+log = structlog.get_logger()
 
 CHANGELOG = "evidence.changelog"
 
@@ -51,6 +58,7 @@ class EvidenceRole:
         self.cluster_id = cluster_id
         self.resources = StoreResources(settings)
         self.stats: dict[int, EvidenceStats] = {}
+        self.books_trouble = ""
         self.worker = Worker(settings, "evidence", [LEDGERS[0]], lambda place: _Runner(self, place))
 
     def reports(self) -> list[LaneReport]:
@@ -78,6 +86,31 @@ class EvidenceRole:
             values[f"govhub_evidence_late{label}"] = float(bool(self._stats(place).trouble))
         return values
 
+    def trouble(self) -> str:
+        """Why this process is not ready, "" when it is."""
+        return self.worker.trouble() or self.books_trouble
+
+    @contextlib.asynccontextmanager
+    async def closing_daily(self) -> AsyncIterator[None]:
+        """Close the books beside the lanes; books that were changed are a trouble that only a person ends."""
+        task = asyncio.create_task(self._close_daily(), name="closing the books")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _close_daily(self) -> None:
+        try:
+            await close_daily(self.settings, self.signer, self._first_is_mine)
+        except HubError as error:
+            self.books_trouble = str(error)
+            log.error("books.stopped", reason=str(error))
+
+    def _first_is_mine(self) -> bool:
+        place = TopicPartition(self.settings.topic(LEDGERS[0]), 0)
+        return place in self.worker.lanes and self.worker.lanes[place].state == "open"
+
     def _stats(self, place: TopicPartition) -> EvidenceStats:
         return self.stats.get(place.partition, EvidenceStats())
 
@@ -99,7 +132,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     try:
         async with (
             publish_status(settings, "evidence", role.reports),
-            health_server(settings.metrics_listen, role.worker.trouble, role.metrics),
+            health_server(settings.metrics_listen, role.trouble, role.metrics),
+            role.closing_daily(),
         ):
             await role.worker.run(stop)
     finally:

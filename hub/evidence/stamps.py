@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import aiohttp
 
 from hub.config import Settings, SettingsError
+from hub.errors import HubError
 from hub.evidence.identity import STAMPER, load_identity
 from signing.errors import SigningError
 from signing.issuing import Identity
@@ -21,7 +22,7 @@ STAMP_TIMEOUT_S: Final = 15.0
 OWN_POLICY: Final = "1.3.6.1.4.1.0.46.1"
 
 
-class StampAway(Exception):
+class StampAway(HubError):
     """No time stamp now; roots wait for it."""
 
 

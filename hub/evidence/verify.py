@@ -17,7 +17,7 @@ from signing.errors import SigningError
 from signing.evidence import RootStatement, chain_break, leaf_hash, verify_inclusion
 from signing.provider import Provider
 from signing.receipts import believed, parse_receipt, signature_fits
-from signing.timestamps import TimeStamp, check_token, parse_token
+from signing.timestamps import OID_TIME_STAMPING, TimeStamp, check_token, parse_token
 from signing.trust import Trust, check_path
 
 # Between a root's closing and its stamp lies one signature and one call; more says that a clock is wrong.
@@ -148,6 +148,11 @@ class Verifier:
         if stamp is None:
             return
         path = check_path(certificate, self._trust, self._provider, at=stamp.made_at, now=self._now)
+        if certificate.extended_key_usage == frozenset({OID_TIME_STAMPING}):
+            self._note(
+                part, False, "签名证书只用于时间戳", "the signer's certificate is for time stamps only"
+            )
+            return
         if not path.ok:
             self._note(part, False, f"签名证书不可信：{path.zh}", f"the signer is not believed: {path.en}")
             return

@@ -19,7 +19,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, HTTPScope, Receive,
 
 from hub import directory
 from hub.config import Settings, SettingsError
-from hub.gateway import docs_page, files, health, hub_door, registry, rest, server, sp_door, status
+from hub.gateway import docs_page, evidence, files, health, hub_door, registry, rest, server, sp_door, status
 from hub.gateway.callers import Callers, caller_of
 from hub.gateway.errors import Rejected
 from hub.gateway.intake import Intake
@@ -80,6 +80,8 @@ def _handlers(context: Context, intake: Intake) -> Iterable[ControllerRouterHand
     answers = status.Status(context.records, context.known)
     yield from hub_door.routes(context.callers, intake, answers, context.metrics, url=settings.gateway_url)
     yield from status.routes(context.callers, answers)
+    receipts = evidence.Receipts(settings, context.records)
+    yield from evidence.routes(context.callers, answers, receipts)
     store = files.Files(context.callers, context.store, context.records, settings.file_bytes_max)
     yield from files.routes(context.callers, store)
     yield from registry.routes()

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import structlog
@@ -48,7 +48,22 @@ _MAY_READ: Final = """
 SELECT EXISTS (
   SELECT 1 FROM files f JOIN dispatches d USING (case_no) JOIN messages m USING (case_no)
   WHERE f.sm3 = $1 AND d.member = $2 AND d.outcome <> 'cancelled' AND m.source = ANY($3::text[]))"""
+_LEDGER_PLACE: Final = "SELECT case_no, ledger_offset FROM messages WHERE id = $1"
+_ROOT_OF: Final = """
+SELECT first_offset, last_offset, sequence, partition, "offset" FROM evidence_roots
+WHERE lane = $1 AND last_offset >= $2 ORDER BY last_offset LIMIT 1"""
 _AS_OF: Final = "SELECT as_of FROM projector_status"
+
+
+class RootPlace(NamedTuple):
+    """A signed interval of a ledger lane, and where its root is on evidence.roots."""
+
+    first_offset: int
+    last_offset: int
+    sequence: int
+    partition: int
+    offset: int
+
 
 _FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
@@ -121,6 +136,16 @@ class Records:
             "messages": [_message(m) for m in messages],
             "dispatches": [_dispatch(d) for d in dispatches],
         }
+
+    async def ledger_place(self, id_: str) -> tuple[str, int] | None:
+        """(case number, offset on case.routed) of a message's standing line, or None. Raises Rejected 503."""
+        row = await self._one(_LEDGER_PLACE, id_)
+        return None if row is None or row["ledger_offset"] is None else (row["case_no"], row["ledger_offset"])
+
+    async def root_place(self, lane: str, offset: int) -> "RootPlace | None":
+        """The interval of a ledger lane that holds an offset, None while none does. Raises Rejected 503."""
+        row = await self._one(_ROOT_OF, lane, offset)
+        return None if row is None or row["first_offset"] > offset else RootPlace(*row)
 
     async def may_read(self, sm3: str, member: str, uploaders: Sequence[str]) -> bool:
         """True when the member was sent a case that names this file and one of its uploaders speaks in it."""

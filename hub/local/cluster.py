@@ -20,10 +20,11 @@ from hub.config import Settings
 from hub.embedded.kafka import EmbeddedKafka
 from hub.embedded.postgres import EmbeddedPostgres
 from hub.embedded.process import free_port
+from hub.local.evidence import make_keys
 from hub.provision import provision
 from hub.supervisor import ProcessSpec, Supervisor
 
-ROLES: Final = ("gateway", "router", "delivery", "projector", "views", "console", "sync")
+ROLES: Final = ("gateway", "router", "delivery", "evidence", "projector", "views", "console", "sync")
 STUBS: Final = ("platform", "dept-a", "dept-b", "s08", "credit", "nation", "supervision")
 # Member -> the stub process that plays it.
 PLAYED_BY: Final = {
@@ -117,6 +118,7 @@ class LocalHub:
         self._stack = contextlib.ExitStack()
         self.secrets = data.secrets()
         self.env: dict[str, str] = {}
+        self._own_env: dict[str, dict[str, str]] = {}
         self.supervisor: Supervisor | None = None
         self.urls: dict[str, str] = {}
 
@@ -165,6 +167,9 @@ class LocalHub:
             "HUB_LOG_LEVEL": "INFO",
             **self._extra,
         }
+        keys = make_keys(path, self.secrets.token_key)
+        self.env |= keys.everybody
+        self._own_env = {"evidence": keys.evidence_role} | dict.fromkeys(STUBS, keys.members)
         for member, stub in PLAYED_BY.items():
             prefix = f"HUB_MEMBER_{member.upper().replace('-', '_')}_"
             self.env[prefix + "URL"] = self.urls[stub]
@@ -189,12 +194,14 @@ class LocalHub:
         return self.supervisor
 
     def _role(self, role: str) -> ProcessSpec:
-        env = {**self.env, "HUB_METRICS_LISTEN": self._metrics[role], "HUB_WORKER_ID": role}
+        own = self._own_env.get(role, {})
+        env = {**self.env, **own, "HUB_METRICS_LISTEN": self._metrics[role], "HUB_WORKER_ID": role}
         base = self.urls.get(role, f"http://{self._metrics[role]}")
         return ProcessSpec(role, _python("serve", role), env, base + "/readyz", stage=1)
 
     def _stub(self, stub: str) -> ProcessSpec:
-        env = {**self.env, "HUB_STUB_LISTEN": _listen(self.urls[stub]), "HUB_LOG_LEVEL": "WARNING"}
+        own = self._own_env[stub]
+        env = {**self.env, **own, "HUB_STUB_LISTEN": _listen(self.urls[stub]), "HUB_LOG_LEVEL": "WARNING"}
         return ProcessSpec(stub, _python("stub", stub), env, self.urls[stub] + "/healthz", stage=1)
 
 

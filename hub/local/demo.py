@@ -14,10 +14,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from hub import ids
 from hub.books.model import Report
 from hub.books.reconcile import reconcile
 from hub.books.render import last_lines, member_table
+from hub.evidence.commands import summary
 from hub.local.cluster import PLAYED_BY, STUBS, DataDirectory, LocalHub, pages
+from hub.local.evidence import prove_one
 from hub.supervisor import orderly_termination
 
 _QUIET_S_MAX: Final = 90.0
@@ -44,8 +47,10 @@ def run(cases: int, kill: bool, keep: bool, base: Path) -> int:
             console.print(f"{name}: {address}")
         console.print(f"控制台账号 / console login: admin {hub.secrets.admin_password}")
         console.print(f"就绪用时 / ready after {time.monotonic() - began:.1f} s")
-        report = asyncio.run(_Demo(hub, console, cases, kill).run())
+        demo = _Demo(hub, console, cases, kill)
+        report = asyncio.run(demo.run())
         console.print(member_table(report))
+        proven = _prove(hub, console, demo.submitted_cases, base)
         if keep:
             _keep(hub, console)
     if report.balanced and not keep:
@@ -53,7 +58,19 @@ def run(cases: int, kill: bool, keep: bool, base: Path) -> int:
     # Plain print: these lines are read by programs and must not be wrapped.
     for line in last_lines(report):
         print(line, flush=True)
-    return 0 if report.balanced else 1
+    return 0 if report.balanced and proven else 1
+
+
+def _prove(hub: LocalHub, console: Console, cases: list[str], base: Path) -> bool:
+    """One case's evidence, judged by its file and the anchors alone; both stay when the hub is gone."""
+    shown = asyncio.run(prove_one(hub.settings, cases, base.with_name(base.name + "-evidence")))
+    if shown is None:
+        console.print("没有可导出的证据 / there is no evidence to export")
+        return False
+    console.print(f"证据文件 / evidence file: {shown.file}")
+    console.print(f"govhub evidence verify {shown.file} --anchors {shown.anchors}", soft_wrap=True)
+    print(summary(shown.report), flush=True)
+    return shown.report.ok
 
 
 def _keep(hub: LocalHub, console: Console) -> None:
@@ -73,6 +90,7 @@ class _Demo:
         self._cases = cases
         self._kill = kill
         self._submitted = 0
+        self.submitted_cases: list[str] = []
         self._killed: list[str] = []
 
     async def run(self) -> Report:
@@ -99,6 +117,8 @@ class _Demo:
             part = cases[start : start + _BATCH]
             await submit(http, part, urls)
             self._submitted += len(part)
+            if not self.submitted_cases:
+                self.submitted_cases = [ids.case_number(one.member, "", one.case_ref) for one in part]
 
     def _kill_half_way(self, effects: int) -> None:
         """SIGKILL the router, then the delivery process, while they work; the supervisor starts

@@ -18,12 +18,14 @@ from hub.envelope import Message, from_record
 from hub.projector.masking import applicant, mask_names, names_of
 from schemas.codec import decode
 from schemas.errors import ContractError
+from signing.evidence import RootStatement
 
 INBOUND: Final = "case.inbound"
 ROUTED: Final = "case.routed"
 EVENTS: Final = "case.events"
 OUTCOMES: Final = "case.outcomes"
-TOPICS: Final = (INBOUND, ROUTED, EVENTS, OUTCOMES)
+ROOTS: Final = "evidence.roots"
+TOPICS: Final = (INBOUND, ROUTED, EVENTS, OUTCOMES, ROOTS)
 ERROR_LENGTH_MAX: Final = 1_000
 
 _NUL_ESCAPE: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -55,6 +57,7 @@ class Rows:
     opened: list[tuple[Any, ...]] = field(default_factory=list)
     stages: list[tuple[Any, ...]] = field(default_factory=list)
     files: list[tuple[Any, ...]] = field(default_factory=list)
+    roots: list[tuple[Any, ...]] = field(default_factory=list)
     unreadable: list[tuple[Any, ...]] = field(default_factory=list)
 
 
@@ -111,6 +114,7 @@ def _add_routed(rows: Rows, record: Source, owner_of: OwnerOf) -> None:
             verdict.get("tablesVersion") or "",
             verdict.get("grade") or "",
             at,
+            record.offset,
         )
     )
     for entry in verdict.get("dispatches") or ():
@@ -177,11 +181,28 @@ def _add_event(rows: Rows, record: Source, owner_of: OwnerOf) -> None:
             rows.files.append((message.subject, material["sm3"]))
 
 
+def _add_root(rows: Rows, record: Source, owner_of: OwnerOf) -> None:
+    """Where the signed root of an interval is; the root itself stays in its topic."""
+    text = msgspec.json.decode(record.value or b"")["statement"]
+    statement = RootStatement.from_bytes(text.encode())
+    rows.roots.append(
+        (
+            statement.lane,
+            statement.sequence,
+            statement.first_offset,
+            statement.last_offset,
+            record.partition,
+            record.offset,
+        )
+    )
+
+
 _ADD: Final[dict[str, Callable[[Rows, Source, OwnerOf], None]]] = {
     INBOUND: _add_inbound,
     ROUTED: _add_routed,
     EVENTS: _add_event,
     OUTCOMES: _add_outcome,
+    ROOTS: _add_root,
 }
 
 

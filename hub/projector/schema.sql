@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS messages (
     grade text NOT NULL DEFAULT '',
     body jsonb
 );
+-- Where its standing line is on case.routed, in the partition of its case.
+ALTER TABLE messages ADD COLUMN IF NOT EXISTS ledger_offset bigint;
 CREATE INDEX IF NOT EXISTS messages_case ON messages (case_no);
 CREATE INDEX IF NOT EXISTS messages_open ON messages (disposition) WHERE disposition IN ('held', 'parked', 'in_flight');
 
@@ -50,6 +52,18 @@ CREATE TABLE IF NOT EXISTS dispatches (
 CREATE INDEX IF NOT EXISTS dispatches_case ON dispatches (case_no);
 CREATE INDEX IF NOT EXISTS dispatches_message ON dispatches (message_id);
 CREATE INDEX IF NOT EXISTS dispatches_open ON dispatches (outcome, member) WHERE outcome NOT IN ('delivered', 'refused', 'cancelled');
+
+-- Where the signed root of a ledger's interval is on evidence.roots.
+CREATE TABLE IF NOT EXISTS evidence_roots (
+    lane text NOT NULL,
+    sequence bigint NOT NULL,
+    first_offset bigint NOT NULL,
+    last_offset bigint NOT NULL,
+    partition integer NOT NULL,
+    "offset" bigint NOT NULL,
+    PRIMARY KEY (lane, sequence)
+);
+CREATE INDEX IF NOT EXISTS evidence_roots_place ON evidence_roots (lane, last_offset);
 
 -- One row per case (办件) that was opened. The identifier is masked here already: lists never need the full one.
 CREATE TABLE IF NOT EXISTS cases (

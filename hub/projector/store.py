@@ -25,13 +25,13 @@ excluded.region, item = excluded.item,
 WHERE m.received_at IS NULL"""  # a re-send or a conflict: the first record stands (R2)
 _ROUTED: Final = """
 INSERT INTO messages (id, case_no, type, source, occurred_at, disposition, reason, zh, en, originated,
-causation, tables_version, grade, routed_at)
-VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)
+causation, tables_version, grade, routed_at, ledger_offset)
+VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)
 ON CONFLICT (id) DO UPDATE SET disposition = excluded.disposition, reason = excluded.reason, zh =
 excluded.zh, en = excluded.en,
   originated = excluded.originated, causation = excluded.causation, tables_version =
   excluded.tables_version, grade = excluded.grade,
-  routed_at = excluded.routed_at"""
+  routed_at = excluded.routed_at, ledger_offset = excluded.ledger_offset"""
 _LISTED: Final = """
 INSERT INTO dispatches (id, message_id, case_no, member, kind, listed_at) VALUES ($1,$2,$3,$4,$5,$6)
 ON CONFLICT (id) DO UPDATE SET listed_at = least(dispatches.listed_at, excluded.listed_at)"""
@@ -55,6 +55,9 @@ _STAGE: Final = (
     "UPDATE cases SET stage = CASE WHEN $2 = '' THEN stage ELSE $2 END, updated_at = $3 WHERE case_no = $1"
 )
 _FILE: Final = "INSERT INTO files (case_no, sm3) VALUES ($1,$2) ON CONFLICT DO NOTHING"
+_ROOT: Final = """
+INSERT INTO evidence_roots (lane, sequence, first_offset, last_offset, partition, "offset") VALUES
+($1,$2,$3,$4,$5,$6) ON CONFLICT DO NOTHING"""
 _UNREADABLE: Final = """INSERT INTO projector_unreadable (topic, partition, "offset", error) VALUES
 ($1,$2,$3,$4) ON CONFLICT DO NOTHING"""
 _RESUME: Final = """
@@ -126,6 +129,7 @@ async def write(
             (_OPENED, rows.opened),
             (_STAGE, rows.stages),
             (_FILE, rows.files),
+            (_ROOT, rows.roots),
             (_UNREADABLE, rows.unreadable),
         ):
             if parameters:

@@ -163,6 +163,16 @@ def _paths() -> dict[str, Any]:
                 | {"404": _response("不存在或与本成员无关 / none, or not yours", "Error")},
             }
         },
+        "/v1/messages/{messageId}/evidence": {
+            "get": {
+                "operationId": "getMessageEvidence",
+                "summary": "证据凭证 / evidence receipt: ledger line, proof, signed root",
+                "parameters": [_path("messageId", "^[0-9a-f]{32}$")],
+                "responses": {"200": {"description": "证据 / evidence", "content": {"application/json": {}}}}
+                | _errors("401", "503")
+                | {"404": _response("不存在、与本成员无关或尚未封存 / none, not yours, or not yet", "Error")},
+            }
+        },
         "/v1/cases/{caseNo}": {
             "get": {
                 "operationId": "getCase",

@@ -6,8 +6,10 @@ ended.
 """
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,15 @@ from hub import ids
 from hub.books.model import Report
 from hub.books.reconcile import reconcile
 from hub.config import Settings
+from hub.evidence.document import from_bytes
+from hub.evidence.identity import ANCHORS, read_anchors
+from hub.evidence.verify import verify
 from hub.kafka import open_reader
 from hub.local.cluster import PLAYED_BY, STUBS, DataDirectory, LocalHub
+from hub.local.evidence import prove_one
 from schemas import codec
+from signing.http_auth import sign_request
+from signing.provider import SoftwareProvider
 from stubs import cases as case_files
 from stubs.driver import submit, wait_idle
 from topics import catalogue
@@ -112,6 +120,41 @@ def test_every_case_ends_where_its_script_says(ran: Ran) -> None:
         if end.stage and stage not in (end.stage, "delivered", "evaluated"):
             wrong.append((end, stage))
     assert wrong == []
+
+
+def test_g7_a_cases_evidence_holds_without_the_hub(ran: Ran, tmp_path: Path) -> None:
+    """From the very bytes a member sent to the department's own signature that it has them."""
+    shown = asyncio.run(prove_one(ran.settings, numbers_of(ran.cases, "plain"), tmp_path / "证据"))
+    assert shown is not None
+    assert shown.report.ok, [finding for finding in shown.report.findings if not finding.ok]
+    assert all(one.content_shown for one in shown.report.proven if one.what.startswith("case."))
+    assert any("dept-a" in one.receiver for one in shown.report.proven)
+
+
+def test_g7_a_member_gets_the_evidence_receipt_of_its_message_the_same_each_time(ran: Ran) -> None:
+    case = next(one for one in ran.cases if one.path == "plain" and one.member == "platform")
+    number = ids.case_number(case.member, "", case.case_ref)
+    (row,) = ran.query("SELECT id FROM messages WHERE case_no = $1 AND type = 'case.submitted'", number)
+    path = f"/v1/messages/{row['id']}/evidence"
+
+    async def fetch() -> tuple[int, bytes]:
+        key = ran.hub.secrets.members["platform"]["INBOUND_KEY"].encode()
+        now_ms = int(time.time() * 1000)
+        headers = sign_request(key, "platform", "GET", path, b"", timestamp_ms=now_ms, nonce=f"e{now_ms}")
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(ran.hub.urls["gateway"] + path, headers=headers) as response,
+        ):
+            return response.status, await response.read()
+
+    (status, first), (_, again) = asyncio.run(fetch()), asyncio.run(fetch())
+    assert status == 200, first
+    assert first == again
+    assert ran.settings.evidence_dir is not None
+    trust = read_anchors(ran.settings.evidence_dir / ANCHORS)
+    report = verify(from_bytes(first), trust, SoftwareProvider(), now=datetime.now(UTC))
+    assert report.ok
+    assert [one.message_id for one in report.proven] == [row["id"]]
 
 
 FLOWS = [

@@ -1,0 +1,67 @@
+"""`govhub books`: close and verify, as a person at a terminal sees them."""
+
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from hub.books.close import close_books, when
+from hub.books.closing import Closing, judge, last_closed, read_chain, trust_of
+from hub.config import Settings, SettingsError
+from hub.evidence.role import open_signer
+from signing.provider import SoftwareProvider
+
+
+async def close_now(settings: Settings, width: int | None) -> bool:
+    """Close the period up to now; needs the evidence key. True when the books balance."""
+    try:
+        signer = await open_signer(settings)
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
+    try:
+        closing = await close_books(settings, signer)
+    finally:
+        await signer.stamper.close()
+    Console(width=width).print(table(closing))
+    click.echo(line(closing))
+    return closing.balanced
+
+
+async def verify_chain(settings: Settings) -> bool:
+    """Judge every closing and the last one's checkpoint. Raises BooksTampered."""
+    trust = trust_of(settings)
+    closings, findings = judge(await read_chain(settings), SoftwareProvider(), trust, now=datetime.now(UTC))
+    for closing in closings:
+        click.echo(line(closing))
+    for finding in findings:
+        click.echo(f"不成立 / FAILS closing {finding.number}: {finding.zh} / {finding.en}")
+    if trust is None:
+        click.echo("没有信任根（HUB_EVIDENCE_DIR），未核签名者 / no anchors: who signed was not checked")
+    if not findings and closings:
+        await last_closed(settings, SoftwareProvider(), trust)
+    verdict = "yes" if closings and not findings else "no"
+    click.echo(f"closings: {len(closings)} failed={len(findings)} ok={verdict}")
+    return verdict == "yes"
+
+
+def line(closing: Closing) -> str:
+    """One closing in one line."""
+    unfinished = sum(movement.closing for movement in closing.movements.values())
+    return (
+        f"closing {closing.number} {when(closing)} messages={closing.messages.accepted} "
+        f"dispatches={sum(totals.dispatches for totals in closing.dispatches.values())} "
+        f"open={unfinished} problems={closing.problems} balanced={'yes' if closing.balanced else 'no'}"
+    )
+
+
+def table(closing: Closing) -> Table:
+    """The period per member."""
+    made = Table(title=f"第 {closing.number} 次结账 / closing {closing.number}, {when(closing)}")
+    made.add_column("成员 member")
+    for name in ("期初 opening", "新增 listed", "办结 finished", "期末 closing"):
+        made.add_column(name, justify="right")
+    for member, movement in closing.movements.items():
+        values = (movement.opening, movement.listed, movement.finished, movement.closing)
+        made.add_row(member, *(str(value) for value in values))
+    return made
