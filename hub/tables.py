@@ -127,6 +127,7 @@ class TablesFollower:
             held_max=settings.early_held_max,
             parked_max=settings.parked_behind_max,
             credit_timeout_ms=settings.credit_timeout_ms,
+            keep_closed_ms=settings.closed_case_keep_days * 86_400_000,
             # A case's state is one record: it must fit into a batch with the ids it remembers.
             state_bytes_max=min(1 << 20, max(1 << 16, settings.batch_bytes_max - _SEEN_BYTES_MAX)),
         )

@@ -2,6 +2,7 @@
 demonstration."""
 
 import asyncio
+import itertools
 import shutil
 import time
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from hub.config import Settings
 from hub.evidence.document import Document, to_bytes
 from hub.evidence.export import NoEvidence, export
 from hub.evidence.identity import ANCHORS, SIGNER, make_directory, read_anchors
+from hub.evidence.leaves import line_of
 from hub.evidence.verify import Report, verify
 from signing.digest import hmac_sm3
 from signing.provider import SoftwareProvider
@@ -23,6 +25,7 @@ INTERVAL_MS: Final = 2_000
 # Members of the demonstration that sign: a department its receipts, the nation the roots it keeps.
 SIGNING_MEMBERS: Final = ("dept-a", "nation")
 _WAIT_S_MAX: Final = 30.0
+_LOOKED_AT_MAX: Final = 8
 _LOOK_S: Final = 0.5
 
 
@@ -57,14 +60,21 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 async def prove_one(settings: Settings, cases: Iterable[str], directory: Path) -> Shown | None:
-    """Export and judge the first of these cases of which there is evidence; waits until it is under signed
-    roots. None when there is none."""
+    """Export and judge one of these cases, rather one whose receiver signed; waits until it is under signed
+    roots. None when there is evidence of none."""
     until = time.monotonic() + _WAIT_S_MAX
-    for case in cases:
+    chosen: Document | None = None
+    for case in itertools.islice(cases, _LOOKED_AT_MAX):
         document = await _complete(settings, case, until)
-        if document is not None:
-            return await asyncio.to_thread(_write, settings, document, directory)
-    return None
+        if document is not None and (chosen is None or _signed_for(document)):
+            chosen = document
+            if _signed_for(document):
+                break
+    return None if chosen is None else await asyncio.to_thread(_write, settings, chosen, directory)
+
+
+def _signed_for(document: Document) -> bool:
+    return any("receipt" in line_of(one.leaf) for one in document.handovers)
 
 
 async def _complete(settings: Settings, case: str, until: float) -> Document | None:

@@ -295,7 +295,10 @@ class _Overlay:
 
     def apply(self, subject: str, decision: Decision) -> Decision:
         """Take a decision's changes into the overlay."""
-        if decision.state is not None:
+        if decision.forget:
+            self._states[subject] = None
+            self.changes[_CASE + subject.encode()] = None
+        elif decision.state is not None:
             self._states[subject] = decision.state
             self.changes[_CASE + subject.encode()] = decision.state
         for timer in decision.timers_cleared:

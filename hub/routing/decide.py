@@ -19,7 +19,7 @@ from hub.routing.state import (
     same_digest,
 )
 from hub.routing.tables import Tables
-from hub.routing.turn import CREDIT, EARLY, Park, Turn, too_full
+from hub.routing.turn import ARCHIVE, CREDIT, EARLY, Park, Turn, too_full
 
 __all__ = ["decide", "decide_timer", "park", "redrive"]
 
@@ -47,6 +47,8 @@ def decide(message: Message, state: bytes | None, tables: Tables, now_ms: int) -
     case.remember(message.id, message.digest, message.source, message.type)
     if case.seen_count > limits.seen_max and case.parked is None:
         turn.park(message, _too_many(limits.seen_max))
+    elif not state and _older_than_memory(message, limits.keep_closed_ms, now_ms):
+        turn.refuse(message, _archived(limits.keep_closed_ms))
     else:
         _take(turn, message)
     return turn.decision()
@@ -54,7 +56,7 @@ def decide(message: Message, state: bytes | None, tables: Tables, now_ms: int) -
 
 def decide_timer(timer: Timer, state: bytes | None, tables: Tables, now_ms: int) -> Decision:
     """What a due timer changes: early messages whose time is up are refused (R8), an unanswered credit
-    query falls back (R22).
+    query falls back (R22), a case whose time is over is forgotten (G8).
 
     A timer that is not the one the case has set changes nothing and is cleared.
     """
@@ -62,9 +64,12 @@ def decide_timer(timer: Timer, state: bytes | None, tables: Tables, now_ms: int)
         case = decode(state)
     except UnknownFormat:
         return Decision(None)
-    set_ms = {EARLY: case.timer_early_ms, CREDIT: case.timer_credit_ms}.get(timer.purpose, 0)
+    timers = {EARLY: case.timer_early_ms, CREDIT: case.timer_credit_ms, ARCHIVE: case.timer_archive_ms}
+    set_ms = timers.get(timer.purpose, 0)
     if not state or set_ms != timer.due_ms:
         return Decision(None, timers_cleared=(timer,))
+    if timer.purpose == ARCHIVE:
+        return Decision(None, timers_cleared=(timer,), forget=True)
     turn = Turn(case, timer.subject, tables, now_ms)
     if timer.purpose == CREDIT:
         if case.gated is not None and case.gated.missing == credit.AWAIT_ANSWER:
@@ -192,6 +197,26 @@ def _refuse_overdue(turn: Turn, now_ms: int) -> None:
                 f"send {held.missing} first, then report this message again with a higher version",
             ),
         )
+
+
+def _older_than_memory(message: Message, keep_closed_ms: int, now_ms: int) -> bool:
+    """Whether a message of a case nobody remembers may be the repeat of one that was forgotten (G8). A
+    credit standing is no case and may be old."""
+    return message.time_ms < now_ms - keep_closed_ms and message.type != "credit.changed"
+
+
+def _archived(keep_closed_ms: int) -> Refusal:
+    days = keep_closed_ms // 86_400_000
+    return Refusal(
+        "archived",
+        "occurredAt",
+        "G8",
+        "HUB_CLOSED_CASE_KEEP_DAYS",
+        f"业务时间早于 {days} 天前，枢纽已无此办件的记录（可能已归档），不能再接收",
+        f"dated more than {days} days ago and the hub remembers no such case: it may be archived",
+        "确为新办件时，请按实际收件时间重报，或联系枢纽运维",
+        "if the case is new, report it with the time it was received, or ask the hub's operators",
+    )
 
 
 def _too_many(bound: int) -> Park:

@@ -108,7 +108,7 @@ class TableUpdate(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Timer(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """A due time inside a case. purpose: `early` (R8) or `credit` (R22)."""
+    """A due time inside a case. purpose: `early` (R8), `credit` (R22) or `archive` (G8)."""
 
     due_ms: int
     subject: str
@@ -117,7 +117,7 @@ class Timer(msgspec.Struct, frozen=True, array_like=True, order=True):
 
 class Decision(msgspec.Struct, frozen=True):
     """Everything one input changes. state None = nothing changed. duplicate: same id, same digest: no output
-    at all."""
+    at all. forget: the state is deleted (G8)."""
 
     state: bytes | None
     verdicts: tuple[Verdict, ...] = ()
@@ -126,3 +126,4 @@ class Decision(msgspec.Struct, frozen=True):
     outcome_changes: tuple[OutcomeChange, ...] = ()
     table_updates: tuple[TableUpdate, ...] = ()
     duplicate: bool = False
+    forget: bool = False

@@ -84,6 +84,7 @@ class Case(msgspec.Struct, array_like=True):
     changed_ms: int = 0
     timer_early_ms: int = 0
     timer_credit_ms: int = 0
+    timer_archive_ms: int = 0
     asked_by: str = ""
 
     def find(self, id_: str) -> tuple[str, str, str] | None:

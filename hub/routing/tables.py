@@ -19,7 +19,7 @@ _REGION_LENGTHS: Final = (12, 9, 6)
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of one case. held: messages waiting for a step; parked: queue of a parked case; seen: message
-    ids remembered."""
+    ids remembered. keep_closed_ms: how long they are, after the end of a case (G8)."""
 
     held_max: int = 32
     parked_max: int = 200
@@ -27,6 +27,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     state_bytes_max: int = 1_048_576
     credit_timeout_ms: int = 60_000
     hold_early_ms: int = 600_000
+    keep_closed_ms: int = 800 * 86_400_000
 
 
 class Standing(msgspec.Struct, frozen=True, array_like=True):

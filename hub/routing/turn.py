@@ -24,6 +24,7 @@ from hub.routing.tables import Tables
 
 EARLY: Final = "early"
 CREDIT: Final = "credit"
+ARCHIVE: Final = "archive"
 
 
 class Wait(NamedTuple):
@@ -127,6 +128,10 @@ class Turn:
         if gate != case.timer_credit_ms:
             self._change(CREDIT, case.timer_credit_ms, gate, set_, cleared)
             case.timer_credit_ms = gate
+        archive = self._archive_ms()
+        if archive != case.timer_archive_ms:
+            self._change(ARCHIVE, case.timer_archive_ms, archive, set_, cleared)
+            case.timer_archive_ms = archive
         return Decision(
             encode(case),
             tuple(self.verdicts),
@@ -135,6 +140,15 @@ class Turn:
             self.outcome_changes,
             self.table_updates,
         )
+
+    def _archive_ms(self) -> int:
+        """When this case may be forgotten (G8): `keep_closed_ms` after its end, or after the first word of a
+        case that never opened. 0 while it lives or anything waits in it. Once set it stays."""
+        case = self.case
+        waits = case.held or case.gated is not None or case.parked is not None
+        if waits or case.changed_ms or (case.opened and not case.ended_ms):
+            return 0
+        return case.timer_archive_ms or max(self.now_ms, case.ended_ms) + self.tables.limits.keep_closed_ms
 
     def _change(self, purpose: str, old: int, new: int, set_: list[Timer], cleared: list[Timer]) -> None:
         if old:

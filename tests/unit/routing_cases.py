@@ -85,7 +85,7 @@ class Hub:
         self.state: bytes | None = None
         self.now = NOW
         self.verdicts: list[Verdict] = []
-        self.timers: set[Timer] = set()
+        self.all_timers: set[Timer] = set()
         self.decisions: list[Decision] = []
 
     def take(self, *messages: Message) -> Decision:
@@ -96,17 +96,22 @@ class Hub:
 
     def fire(self, purpose: str) -> Decision:
         """Let the time pass until the timer of this purpose is due."""
-        timer = min(timer for timer in self.timers if timer.purpose == purpose)
+        timer = min(timer for timer in self.all_timers if timer.purpose == purpose)
         self.now = timer.due_ms
         return self.keep(decide_timer(timer, self.state, self.tables, self.now))
 
     def keep(self, decision: Decision) -> Decision:
-        self.state = decision.state if decision.state is not None else self.state
+        self.state = None if decision.forget else decision.state or self.state
         self.verdicts.extend(decision.verdicts)
-        assert set(decision.timers_cleared) <= self.timers, "a timer was cleared that is not set"
-        self.timers = (self.timers - set(decision.timers_cleared)) | set(decision.timers_set)
+        assert set(decision.timers_cleared) <= self.all_timers, "a timer was cleared that is not set"
+        self.all_timers = (self.all_timers - set(decision.timers_cleared)) | set(decision.timers_set)
         self.decisions.append(decision)
         return decision
+
+    @property
+    def timers(self) -> set[Timer]:
+        """Those that something waits for; the one that ends a case's memory (G8) is apart."""
+        return {timer for timer in self.all_timers if timer.purpose != "archive"}
 
     @property
     def case(self) -> Case:
