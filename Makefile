@@ -8,12 +8,12 @@ PY := .venv/bin/python
 
 # A flag given as 0 or no counts as not given: make demo KILL=0
 on = $(filter-out 0 no false,$(1))
-DEMO_ARGS = $(if $(CASES),--cases '$(CASES)') $(if $(call on,$(KILL)),--kill) $(if $(call on,$(KEEP)),--keep)
+DEMO_ARGS = $(if $(CASES),--cases '$(CASES)') $(if $(call on,$(KILL)),--kill) $(if $(call on,$(KEEP)),--keep) $(if $(REGIONS),--regions '$(REGIONS)')
 
 .PHONY: help venv demo up test faults lint format bench clean
 
 help:
-	@echo "make demo [CASES=n] [KILL=1] [KEEP=1]  端到端演示 / the whole hub with simulated members, ends with the books"
+	@echo "make demo [CASES=n] [KILL=1] [KEEP=1] [REGIONS=2]  端到端演示 / the whole hub with simulated members, ends with the books"
 	@echo "make up                                只启动枢纽 / the hub without members"
 	@echo "make test | lint | format | bench      测试、检查、格式、基准 / tests, checks, formatting, benchmark"
 	@echo "make faults [CELL=name] [AGAIN=1]      故障矩阵，可续跑 / the fault matrix, goes on where it was stopped"

@@ -25,6 +25,7 @@ ROLES: Final = {
     "views": "hub.views",
     "console": "hub.console.app",
     "sync": "hub.sync",
+    "bridge": "hub.bridge",
 }
 
 # Objects made before a collection, young collections before a middle one, middle ones before a full one.

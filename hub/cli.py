@@ -43,11 +43,17 @@ def govhub() -> None:
     help="中途 SIGKILL 路由与投递进程 / SIGKILL a router and a delivery process half-way",
 )
 @click.option("--keep", is_flag=True, help="结束后继续运行，直到 Ctrl-C / keep running until Ctrl-C")
-def demo(cases: int, kill: bool, keep: bool) -> None:
+@click.option(
+    "--regions",
+    type=click.IntRange(1, 2),
+    default=1,
+    help="区域数，2 = 两个集群、两个枢纽与之间的桥 / 2 = two clusters, two hubs and the bridges between",
+)
+def demo(cases: int, kill: bool, keep: bool, regions: int) -> None:
     """端到端演示，账平才返回 0 / the whole hub with simulated members; exit 0 only if the books balance."""
     from hub.local import demo as local
 
-    sys.exit(local.run(cases, kill, keep, local.data_base() / "demo"))
+    sys.exit(local.run(cases, kill, keep, regions, local.data_base() / "demo"))
 
 
 @govhub.command()

@@ -71,7 +71,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bridge_target_registry: str = ""
     bridge_retry_ms: int = 2_000
     bridge_cursor_ms_max: int = 1_000
-    bridge_open_max: int = 100_000
     closed_case_keep_days: int = 800
     # park brake (R24): share of the last decisions parked for one reason at which a lane stops
     park_brake_percent: int = 5
@@ -224,7 +223,6 @@ _PARSERS: Final[dict[str, Any]] = {
     "bridge_target_registry": _http,
     "bridge_retry_ms": _MS,
     "bridge_cursor_ms_max": _MS,
-    "bridge_open_max": _whole(100, 10_000_000),
     "closed_case_keep_days": _whole(1, 36_500),
     "park_brake_percent": _whole(1, 100),
     "park_brake_window": _whole(10, 100_000),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from hub.embedded.kafka import EmbeddedKafka
 from tests.servers import Kafka, Postgres, kafka_server, postgres_server, unique_name
 
 
@@ -13,6 +14,13 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     EmbeddedKafka."""
     with kafka_server(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def far_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A second, independent cluster: another region's. Started only when a test asks for it."""
+    with EmbeddedKafka(tmp_path_factory.mktemp("far-kafka")) as broker:
+        yield Kafka(broker.bootstrap)
 
 
 @pytest.fixture(scope="session")

@@ -109,11 +109,13 @@ class LocalHub:
         *,
         roles: Sequence[str] = ROLES,
         stubs: Sequence[str] = STUBS,
+        members: Sequence[str] = tuple(PLAYED_BY),
         extra_env: Mapping[str, str] | None = None,
     ) -> None:
         self.data = data
         self._roles = roles
-        self._stubs = stubs
+        self.stubs = stubs
+        self._members = members
         self._extra = dict(extra_env or {})
         self._stack = contextlib.ExitStack()
         self.secrets = data.secrets()
@@ -145,7 +147,7 @@ class LocalHub:
         else:
             postgres = self._stack.enter_context(EmbeddedPostgres(path / "postgres"))
             database, nation = postgres.create_database("hub"), postgres.create_database("nation")
-        ports = iter(free_ports(len(ROLES) + len(STUBS) + 3))
+        ports = iter(free_ports(len(self._roles) + len(STUBS) + 3))
         self.urls = {
             name: f"http://127.0.0.1:{next(ports)}" for name in ("gateway", "console", "views", *STUBS)
         }
@@ -175,7 +177,12 @@ class LocalHub:
             self.env[prefix + "URL"] = self.urls[stub]
             for name, value in self.secrets.members[member].items():
                 self.env[prefix + name] = value
-        self._metrics = {role: f"127.0.0.1:{next(ports)}" for role in ROLES}
+        self._metrics = {role: f"127.0.0.1:{next(ports)}" for role in self._roles}
+
+    @property
+    def books(self) -> dict[str, str]:
+        """Member -> URL of its own book, of the members connected here."""
+        return {member: self.urls[PLAYED_BY[member]] for member in self._members}
 
     @property
     def settings(self) -> Settings:
@@ -188,7 +195,7 @@ class LocalHub:
 
     def start(self) -> Supervisor:
         """Start every process and wait until each is ready. Raises SupervisorError."""
-        specs = [self._role(role) for role in self._roles] + [self._stub(stub) for stub in self._stubs]
+        specs = [self._role(role) for role in self._roles] + [self._stub(stub) for stub in self.stubs]
         self.supervisor = self._stack.enter_context(Supervisor(specs, self.data.path / "logs"))
         self.supervisor.start()
         return self.supervisor

@@ -23,13 +23,12 @@ def passed(via: str) -> tuple[str, ...]:
 
 
 def hubs_of(members: Iterable[str], message: Message, tables: Tables) -> tuple[Outgoing, ...]:
-    """One dispatch to each other hub that one of these members is connected to; none to a hub the message has
-    come through."""
-    if not tables.remote:
+    """One dispatch to each other hub that one of these members is connected to. Only the hub where a message
+    came in sends it on: to all of them, so what came through another hub goes nowhere else."""
+    if not tables.remote or message.via:
         return ()
-    before = passed(message.via)
     hubs = dict.fromkeys(tables.remote.get(member, "") for member in members)
-    return tuple(Outgoing(hub, message.type) for hub in hubs if hub and hub not in before)
+    return tuple(Outgoing(hub, message.type) for hub in hubs if hub)
 
 
 def judged_by_owner(case: Case, message: Message, tables: Tables) -> bool:

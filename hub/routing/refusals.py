@@ -110,6 +110,7 @@ def originated(submission: Message, type_: str, to: str, tables: Tables, extra: 
         type=type_,
         causation=submission.id,
         source_key="",
+        via="",
         attributes={**submission.attributes, **extra},
     )
     out = destinations.to_member(to, type_, tables)

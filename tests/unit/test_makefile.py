@@ -11,7 +11,7 @@ import pytest
 
 def make(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     # Under `make test` an inner make would inherit the outer one's flags and print directories.
-    outer = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "TESTS", "CASES", "KILL", "KEEP"}
+    outer = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "TESTS", "CASES", "KILL", "KEEP", "REGIONS"}
     env = {name: value for name, value in os.environ.items() if name not in outer}
     return subprocess.run(["make", *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
@@ -23,6 +23,7 @@ def make(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProces
         (["CASES=1000"], ["--cases", "'1000'"]),
         (["CASES=5", "KILL=1", "KEEP=1"], ["--cases", "'5'", "--kill", "--keep"]),
         (["KILL=0", "KEEP=no"], []),
+        (["REGIONS=2", "KILL=1"], ["--kill", "--regions", "'2'"]),
     ],
 )
 def test_demo_passes_on_what_was_given(given: list[str], expected: list[str]) -> None:

@@ -1,0 +1,258 @@
+"""A bridge lane: reads one source partition (or two that belong together), writes to the other region's
+cluster, and keeps its cursor there, in the same transaction (G3). The opening order in `open` is the proof.
+
+What the records mean is the work's business (copying.py, acknowledging.py).
+"""
+
+import asyncio
+import time
+from typing import Final
+
+import msgspec
+
+from hub.bridge import check
+from hub.bridge.batch import Batch, Work
+from hub.bridge.contracts import TargetContracts
+from hub.bridge.model import Cursor, Mark, cursor_key, decode, encode, is_of, mark_of
+from hub.config import Settings
+from hub.errors import LaneStopped
+from hub.kafka import (
+    HighWatermarks,
+    IntakeProducer,
+    LaneProducer,
+    Output,
+    Reader,
+    Record,
+    TopicPartition,
+    partition_of,
+)
+from hub.kafka.topic_ids import topic_ids
+from schemas import codec
+
+CHANGELOG: Final = "bridge.changelog"
+_FETCH_WAIT_MS: Final = 50
+
+
+class Ends(msgspec.Struct, frozen=True):
+    """The two ends of a bridge, the same for all lanes of a process. clusters: their ids."""
+
+    source: Settings
+    target: Settings
+    source_cluster: str
+    partitions: dict[str, int]
+    """bare topic -> partitions in the target."""
+
+
+class BridgeStats(msgspec.Struct):
+    """What the console shows of a lane. paused: why it waits, "" = it does not."""
+
+    copied: int = 0
+    paused: str = ""
+    last_copy_ms: int = 0
+
+
+class BridgeLane:
+    """One lane, opened, run and closed by its owner (role.py)."""
+
+    def __init__(
+        self,
+        ends: Ends,
+        name: str,
+        partition: int,
+        work: Work,
+        contracts: TargetContracts,
+        stats: BridgeStats,
+    ) -> None:
+        self.name = name
+        self._ends = ends
+        self._work = work
+        self._contracts = contracts
+        self._stats = stats
+        self._places = [TopicPartition(ends.source.topic(topic), partition) for topic in work.inputs]
+        self._topic_ids: dict[str, str] = {}
+        self._marks: dict[str, Mark] = {}
+        self._positions: dict[TopicPartition, int] = {}
+        self._moved_at: float | None = None
+        target = ends.target
+        self._producer = LaneProducer(target, f"{target.topic_prefix}bridge.{name}")
+        # A reader each: aiokafka fetches nothing more from a broker while one partition has unread records.
+        self._readers = {place: Reader(ends.source, fetch_wait_ms=_FETCH_WAIT_MS) for place in self._places}
+        self._reports = IntakeProducer(ends.source)
+        self._reporting = False
+
+    async def open(self) -> None:
+        """Open in the order that proves exactly-once across clusters.
+
+        1 start the producer in the target: fences and aborts the predecessor · 2 read the cursor up to the
+        high watermark as it is after that · 3 compare it with the source: cluster, topic id, log, the last
+        copied record itself · 4 seek. Raises BrokerAway, Fenced, LaneStopped.
+        """
+        await self._producer.start()
+        entries = await self._own_entries()
+        for reader in self._readers.values():
+            await reader.start()
+        raw = entries.get(cursor_key(self.name))
+        try:
+            cursor = decode(raw, Cursor) if raw is not None else None
+            self._work.restore(entries)
+        except ValueError as error:
+            raise LaneStopped(f"{self.name}: {error}") from error
+        if cursor is not None:
+            check.same_cluster(cursor, self._ends.source_cluster)
+            self._marks = dict(cursor.marks)
+        await self._find()
+        for place, reader in self._readers.items():
+            reader.assign({place: self._positions[place]})
+
+    async def _own_entries(self) -> dict[bytes, bytes]:
+        """What this lane's transactions left on the target's bridge.changelog.
+
+        Other lanes write there too, so the last stable offset may be held back by one of their open
+        transactions: below it our own last cursor could be missing. The high watermark cannot; a reader
+        passes it when all of them have ended.
+        """
+        place = TopicPartition(self._ends.target.topic(CHANGELOG), 0)
+        watermarks, reader = HighWatermarks(self._ends.target), Reader(self._ends.target)
+        entries: dict[bytes, bytes] = {}
+        try:
+            await watermarks.start()
+            await reader.start()
+            ends = await watermarks.ends([place])
+            async for records in reader.read_to(await reader.start_offsets([place]), ends):
+                for record in records:
+                    if not is_of(record.key, self.name):
+                        continue
+                    if record.value is None:
+                        entries.pop(record.key, None)
+                    else:
+                        entries[record.key] = record.value
+        finally:
+            await reader.stop()
+            await watermarks.stop()
+        return entries
+
+    async def _find(self) -> None:
+        """Where each input goes on."""
+        try:
+            self._topic_ids = await topic_ids(self._ends.source, [place.topic for place in self._places])
+        except LookupError as error:
+            raise LaneStopped(f"{self.name}: {error}") from error
+        for place, reader in self._readers.items():
+            mark = self._marks.get(self._named(place))
+            start = (await reader.start_offsets([place]))[place]
+            end = (await reader.stable_offsets([place]))[place]
+            found = check.Found(self._named(place), self._topic_ids[place.topic], start, end)
+            if mark is None:
+                self._positions[place] = check.beginning(found, from_start=self._work.from_start)
+                continue
+            found = msgspec.structs.replace(found, last=await self._again(place, mark, found))
+            self._positions[place] = check.same_log(mark, found)
+
+    async def _again(self, place: TopicPartition, mark: Mark, found: check.Found) -> Record | None:
+        """The record at the mark's offset, read once more; None when the log no longer has it."""
+        if not found.start <= mark.offset < found.end:
+            return None
+        reader = self._readers[place]
+        async for records in reader.read_to({place: mark.offset}, {place: mark.offset + 1}):
+            return records[0]
+        return None
+
+    def _named(self, place: TopicPartition) -> str:
+        return f"{self._ends.source.bare(place.topic)}-{place.partition}"
+
+    # -- working
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises what LaneProducer.commit raises, and LaneStopped for a position that
+        fell out of the log."""
+        settings = self._ends.source
+        while True:
+            try:
+                if len(self._places) == 1:
+                    await self._step(await self._poll_one())
+                elif not await self._read_in_order():
+                    await self._step([])
+                    await asyncio.sleep(settings.poll_wait_ms / 1000)
+            except LookupError as error:
+                raise LaneStopped(f"{self.name}: {error}") from error
+
+    async def _poll_one(self) -> list[Record]:
+        settings = self._ends.source
+        return await self._readers[self._places[0]].poll(settings.poll_wait_ms, settings.batch_records_max)
+
+    async def _read_in_order(self) -> bool:
+        """Every input up to its end, the first input first. Ends are taken in the other order: what a later
+        input refers to in an earlier one is then below that one's end. False when there was nothing new."""
+        ends: dict[TopicPartition, int] = {}
+        for place in reversed(self._places):
+            ends |= await self._readers[place].stable_offsets([place])
+        new = [place for place in self._places if self._positions[place] < ends[place]]
+        for place in new:
+            batches = self._readers[place].read_to(
+                {place: self._positions[place]},
+                {place: ends[place]},
+                batch_max=self._ends.source.batch_records_max,
+            )
+            async for records in batches:
+                await self._step(records)
+            self._positions[place] = ends[place]
+        return bool(new)
+
+    async def _step(self, records: list[Record]) -> None:
+        """Take records, and commit when there is something to write or the cursor has waited long enough."""
+        batch = self._work.take(records)
+        for record in records:
+            place = TopicPartition(record.topic, record.partition)
+            self._marks[self._named(place)] = mark_of(record, self._topic_ids[record.topic])
+        if records and self._moved_at is None:
+            self._moved_at = time.monotonic()
+        if self._moved_at is None:
+            return
+        late = time.monotonic() - self._moved_at > self._ends.source.bridge_cursor_ms_max / 1000
+        if batch.outputs or batch.changes or batch.reports or late:
+            await self._commit(batch)
+            self._moved_at = None
+
+    async def _commit(self, batch: Batch) -> None:
+        """One transaction in the target: the outputs, the lane's state, its cursor."""
+        await self._known_there(batch)
+        await self._report(batch)
+        target, now_ms = self._ends.target, int(time.time() * 1000)
+        cursor = encode(Cursor(self._ends.source_cluster, self._marks))
+        changes = {**batch.changes, cursor_key(self.name): cursor}
+        outputs: dict[tuple[str, int], list[Output]] = {
+            (target.topic(CHANGELOG), 0): [(key, value, [], now_ms) for key, value in changes.items()]
+        }
+        for topic, output in batch.outputs:
+            place = (target.topic(topic), partition_of(output[0] or b"", self._ends.partitions[topic]))
+            outputs.setdefault(place, []).append(output)
+        await self._producer.commit(outputs, {}, "")
+        if batch.outputs:
+            self._stats.copied += len(batch.outputs)
+            self._stats.last_copy_ms = now_ms
+
+    async def _known_there(self, batch: Batch) -> None:
+        """Wait until the target knows every schema id of this batch as we do."""
+        wanted = {codec.schema_id(value) for _, (_, value, _, _) in batch.outputs if value is not None}
+        while why := await self._contracts.differ(wanted):
+            self._stats.paused = why
+            await asyncio.sleep(self._ends.source.bridge_retry_ms / 1000)
+        self._stats.paused = ""
+
+    async def _report(self, batch: Batch) -> None:
+        """Before the commit: were we killed between the two, it is said again and changes nothing."""
+        if batch.reports and not self._reporting:
+            await self._reports.start()
+            self._reporting = True
+        for topic, key, value, headers in batch.reports:
+            await self._reports.send(topic, key, value, headers)
+
+    async def close(self) -> None:
+        """Commit nothing more; the successor aborts whatever is open."""
+        try:
+            await self._producer.close()
+        finally:
+            for reader in self._readers.values():
+                await reader.stop()
+            if self._reporting:
+                await self._reports.stop()
