@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import threading
@@ -15,7 +16,7 @@ from hub.cli import govhub
 from hub.seals.book import SealBook
 from hub.seals.trial import write_trial
 from signing.errors import SigningError
-from signing.keys import encode_key
+from signing.keys import encode_key, load_key
 from signing.provider import SoftwareProvider
 
 PROVIDER = SoftwareProvider()
@@ -254,6 +255,28 @@ def test_wrong_passphrase_and_open_key_files_are_one_line(desk: Desk) -> None:
     assert "wrong passphrase" in result.output
     key.chmod(0o644)
     assert "chmod 600" in desk.run(*words).output
+
+
+def test_no_key_and_no_passphrase_is_ever_written_or_printed(desk: Desk) -> None:
+    """Everything that the commands print and keep, searched for the secrets in the forms they could take."""
+    passphrase = (desk.trial / "passphrase").read_bytes().strip()
+    scalars = [
+        load_key(desk.trial / f"{who}.key", passphrase, PROVIDER).secret for who in ("maker", "signer")
+    ]
+    seal = desk.to_use()
+    printed = [desk.sign(seal).output, desk.sign(seal).output, desk.done("log", "--json"), desk.done("list")]
+    (desk.trial / "signer.key").write_bytes((desk.trial / "maker.key").read_bytes())
+    printed.append(desk.sign(seal, "other.sig").output)  # a key that is not the certificate's
+    assert "is not the SM2 key" in printed[-1]
+    kept = [
+        path.read_bytes() for path in desk.folder.rglob("*") if path.is_file() and path.name != "passphrase"
+    ]
+    everything = b"\n".join([*kept, *(text.encode() for text in printed)])
+    for secret in (*scalars, passphrase):
+        whole = int.from_bytes(secret, "big")
+        for form in (secret, secret.hex().encode(), base64.b64encode(secret), b"%d" % whole):
+            assert form not in everything
+            assert form.upper() not in everything
 
 
 def test_the_trial_never_overwrites_keys(desk: Desk) -> None:
