@@ -186,6 +186,22 @@ def schemas_export(what: str) -> None:
 
 
 @govhub.group()
+def brake() -> None:
+    """停放闸 / the park brake of the router lanes."""
+
+
+@brake.command("release")
+@click.argument("lane")
+@click.option("--reason", required=True, help="原因，记入日志 / why; recorded")
+def brake_release(lane: str, reason: str) -> None:
+    """放开一条通道的停放闸，例如 case.inbound-3 / let a lane's park brake off, e.g. case.inbound-3."""
+    from hub.client import release_brake
+
+    _run(release_brake(_settings(), lane, reason))
+    click.echo(f"已提交放闸 / release handed to the lane: {lane}")
+
+
+@govhub.group()
 def books() -> None:
     """账目的每日结转 / the daily closings of the books."""
 

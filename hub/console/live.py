@@ -60,6 +60,11 @@ class Snapshot:
     lanes: Mapping[tuple[str, str], LaneReport] = field(default_factory=dict)
     error: str = ""
 
+    @property
+    def braked(self) -> tuple[LaneReport, ...]:
+        """Lanes that the park brake stopped (R24): only an operator lets it off."""
+        return tuple(lane for lane in self.lanes.values() if "park brake" in lane.reason)
+
     def lane_state(self, lane: LaneReport) -> str:
         """The lane's state, or `silent` when its process has not spoken for HEARTBEAT_SECONDS_MAX."""
         return lane.state if self.at - lane.at_ms / 1_000 <= HEARTBEAT_SECONDS_MAX else "silent"

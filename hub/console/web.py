@@ -166,6 +166,7 @@ def frame(
         csrf=console.sessions.csrf(session.nonce) if session else "",
         fresh=shown,
         expiring=[one.text(chinese) for one in console.expiry.due] if session else [],
+        braked=console.live.snapshot.braked if session else (),
         path=request.url.path,
         **values,
     )

@@ -175,6 +175,10 @@ class Lane:
         assert self._reader is not None, "lane not open"
         return self._reader
 
+    def position(self, topic: str) -> int:
+        """Next offset of an input (bare name): everything below it is committed."""
+        return self._positions[TopicPartition(self._settings.topic(topic), self.spec.partition)]
+
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """State values in the order of the keys."""
         return self.store.get_many(keys)

@@ -6,7 +6,6 @@ its case (G5).
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal
 
@@ -15,11 +14,13 @@ import structlog
 
 from hub import envelope
 from hub.config import Settings
-from hub.errors import LaneStopped, OutputRefused
+from hub.errors import OutputRefused
 from hub.kafka import Record
 from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import Lane
 from hub.lanes.timers import DueTimes, timer_key
+from hub.router import brake as brake_state
+from hub.router.brake import BrakePulled, ParkBrake
 from hub.router.outbox import RouterOutbox
 from hub.routing.decide import decide, decide_timer, park, redrive
 from hub.routing.model import Decision, Disposition, Timer, Verdict
@@ -32,19 +33,27 @@ log = structlog.get_logger()
 _TIMERS_MAX: Final = 200
 _CASE: Final = b"c"
 _CHAIN: Final = b"e"  # the lane's hash chain over its ledger lines (G7)
-_BEHIND: Final = "behind"  # the reason that hub/routing gives to what waits behind its own parked case
 Input = tuple[str, int]
 Taken = tuple[Record, envelope.Message | ValueError | None]
 """An input and what it says: a message, why it cannot be read, or None for a command."""
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A record of commands.router, keyed by the aggregate's number. command: redrive (the parked queue again,
-    same order, same ids)."""
+    """A record of commands.router. command: redrive (the parked queue of the aggregate that is the key again,
+    same order, same ids), release_brake (the park brake of this partition's lane off; any key)."""
 
-    command: Literal["redrive"]
+    command: Literal["redrive", "release_brake"]
     by: str
     reason: str
+
+
+def release_of(record: Record) -> Command | None:
+    """The command of a record of commands.router when it lets the brake off, else None."""
+    try:
+        command = msgspec.json.decode(record.value or b"", type=Command)
+    except ValueError:
+        return None  # the lane says so when it consumes it
+    return command if command.command == brake_state.RELEASE else None
 
 
 class RouterStats(msgspec.Struct):
@@ -52,37 +61,6 @@ class RouterStats(msgspec.Struct):
 
     routed: int = 0
     parked: int = 0
-
-
-class ParkBrake:
-    """R24: a lane in which too many of the last decisions park for one reason stops, before it parks a
-    province."""
-
-    def __init__(self, percent: int, window: int) -> None:
-        self._last: deque[str] = deque(maxlen=window)
-        self._most = window * percent // 100
-
-    def check(self, decisions: list[tuple[str, Decision]]) -> None:
-        """Count a batch before it is committed. Raises LaneStopped: the input stays uncommitted and an
-        operator decides."""
-        for _, decision in decisions:
-            for verdict in decision.verdicts:
-                if not verdict.originated:
-                    self._last.append(_cause_of_parking(verdict))
-        reasons = [reason for reason in self._last if reason]
-        for reason in set(reasons):
-            if (count := reasons.count(reason)) > self._most:
-                raise LaneStopped(
-                    f"停放闸 / park brake: 最近 {len(self._last)} 条中 {count} 条因 {reason} 停放 / "
-                    f"{count} of the last {len(self._last)} decisions park for {reason}"
-                )
-
-
-def _cause_of_parking(verdict: Verdict) -> str:
-    """Why a message parked; "" for one that did not, and for one that only waits behind its own case: a busy
-    parked case must not stop the others (G5)."""
-    parked = verdict.disposition is Disposition.PARKED and verdict.reason != _BEHIND
-    return verdict.reason if parked else ""
 
 
 class BatchRefused(OutputRefused):
@@ -97,12 +75,14 @@ class BatchRefused(OutputRefused):
 class Trouble(msgspec.Struct):
     """What a lane learnt from refused batches; it outlives the reopening. careful: so many inputs are taken
     one by one. park, refuse: the input that was refused alone, and refused again when its case was to be
-    parked. stuck: timers that fail; they wait for a person, the others go on."""
+    parked. stuck: timers that fail; they wait for a person, the others go on. brake_off: who let the park
+    brake off, why and when; until a commit."""
 
     careful: int = 0
     park: Input | None = None
     refuse: Input | None = None
     stuck: set[Timer] = msgspec.field(default_factory=set)
+    brake_off: tuple[str, str, int] | None = None
 
     def learn(self, error: BatchRefused) -> bool:
         """What to do otherwise next time; False when nothing is left to try."""
@@ -138,7 +118,11 @@ class RouterLane:
         self._tables = tables
         self._stats = stats
         self._commands = settings.topic("commands.router")
-        self._brake = ParkBrake(settings.park_brake_percent, settings.park_brake_window)
+        (brake,) = lane.get_many([brake_state.KEY])
+        self._brake = ParkBrake(settings.park_brake_percent, settings.park_brake_window, brake)
+        self._brake_stored = brake
+        if trouble.brake_off is not None:
+            self._brake.release(*trouble.brake_off)
         self._trouble = trouble
         self._chain = _chain_of(lane)
         self._clock = clock
@@ -196,7 +180,7 @@ class RouterLane:
             overlay.cleared(timer)
             decisions.append((timer.subject, overlay.apply(timer.subject, fired)))
         decisions.extend(self._one(one, overlay, out, tables, now_ms) for one in taken)
-        self._brake.check(decisions)
+        self._check_brake(decisions, overlay)
         for subject, decision in decisions:
             out.add(subject, decision)
         chain = out.link(self._chain)
@@ -211,7 +195,18 @@ class RouterLane:
         except OutputRefused as error:
             raise BatchRefused(error, [(r.topic, r.offset) for r in records], timers) from error
         self._chain = chain
+        self._trouble.brake_off = None
         self._count(decisions)
+
+    def _check_brake(self, decisions: list[tuple[str, Decision]], overlay: "_Overlay") -> None:
+        try:
+            self._brake.check(decisions)
+        except BrakePulled as error:
+            error.commands_from = self._lane.position("commands.router")
+            raise
+        stored = self._brake.to_bytes()
+        if stored != self._brake_stored:
+            overlay.changes[brake_state.KEY] = self._brake_stored = stored
 
     def _one(
         self, taken: Taken, overlay: "_Overlay", out: RouterOutbox, tables: Tables, now_ms: int
@@ -252,6 +247,9 @@ class RouterLane:
             log.error("command.unreadable", case_no=subject, reason=str(error))
             return subject, Decision(None)
         log.info("command", command=command.command, case_no=subject, by=command.by, reason=command.reason)
+        if command.command == brake_state.RELEASE:
+            self._brake.release(command.by, command.reason, record.timestamp)
+            return subject, Decision(None)
         try:
             decision = redrive(overlay[subject], tables, now_ms)
         except Exception as error:

@@ -2,23 +2,27 @@
 here."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
 
 from hub.config import Settings
 from hub.health import health_server
-from hub.kafka import Admin, TopicPartition
+from hub.kafka import Admin, TopicPartition, open_reader
 from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import Lane, LaneSpec
 from hub.lanes.standby import Standbys
 from hub.lanes.store import StoreResources
 from hub.lanes.worker import Worker
-from hub.router.lane import BatchRefused, RouterLane, RouterStats, Trouble
+from hub.router.brake import BrakePulled
+from hub.router.lane import BatchRefused, RouterLane, RouterStats, Trouble, release_of
 from hub.status import LaneReport, publish_status
 from hub.tables import TablesFollower, follow_tables
 
 log = structlog.get_logger()
+
+_COMMAND_WAIT_MS = 1_000
 
 
 def _spec(place: TopicPartition) -> LaneSpec:
@@ -44,6 +48,29 @@ class _Runner:
                 )
                 if not trouble.learn(error):
                     raise
+            except BrakePulled as error:
+                trouble.brake_off = await self._released(error)
+
+    async def _released(self, pulled: BrakePulled) -> tuple[str, str, int]:
+        """Wait, with the lane closed, for the operator's command that lets the brake off (R24): who, why,
+        when. The lane consumes the same command afterwards, in its own transaction. Raises BrokerAway."""
+        settings, state = self._role.settings, self._role.worker.lanes.get(self._place)
+        name = f"{settings.bare(self._place.topic)}-{self._place.partition}"
+        if state is not None:
+            state.state, state.since, state.reason = "stopped", time.monotonic(), str(pulled)
+        log.error("lane.braked", lane=name, cause=pulled.cause, reason=str(pulled))
+        commands = TopicPartition(settings.topic("commands.router"), self._place.partition)
+        async with open_reader(settings) as reader:
+            reader.assign({commands: pulled.commands_from})
+            while True:
+                for record in await reader.poll(_COMMAND_WAIT_MS):
+                    command = release_of(record)
+                    if command is None:
+                        continue
+                    log.warning("brake.released", lane=name, by=command.by, reason=command.reason)
+                    if state is not None:
+                        state.state, state.since, state.reason = "opening", time.monotonic(), ""
+                    return command.by, command.reason, record.timestamp
 
     async def _work(self, opened: Callable[[], None], trouble: Trouble) -> None:
         role, partition = self._role, self._place.partition

@@ -19,7 +19,8 @@ from hub.kafka import Output, Record
 from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import LaneSpec
 from hub.router import lane as router_lane
-from hub.router.lane import BatchRefused, ParkBrake, RouterLane, RouterStats, Trouble
+from hub.router.brake import BrakePulled, ParkBrake
+from hub.router.lane import BatchRefused, RouterLane, RouterStats, Trouble
 from hub.routing.model import Decision, Disposition, Timer, Verdict
 from schemas import codec
 
@@ -51,6 +52,9 @@ class FakeLane:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.state.get(key) for key in keys]
+
+    def position(self, topic: str) -> int:
+        return 0
 
     def range(self, start: bytes, end: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
         return iter([(k, v) for k, v in sorted(self.state.items()) if start <= k < end][:limit])
@@ -213,6 +217,37 @@ def test_r24_park_brake_stops_a_lane_that_parks_for_one_reason() -> None:
     brake.check(verdicts("no_owner", 25))
     with pytest.raises(LaneStopped, match="no_owner"):
         brake.check(verdicts("no_owner", 1))
+
+
+def test_r24_a_brake_that_an_operator_let_off_counts_again_after_its_window() -> None:
+    brake = ParkBrake(5, 100)
+    brake.release("ops", "the directory is right", 1)
+    brake.check(verdicts("no_owner", 60))
+    stored = brake.to_bytes()
+    assert stored is not None
+    reopened = ParkBrake(5, 100, stored)
+    assert reopened.released is not None
+    assert (reopened.released.left, reopened.released.by) == (40, "ops")
+    reopened.check(verdicts("no_owner", 40))
+    assert reopened.to_bytes() is None
+    with pytest.raises(LaneStopped):
+        reopened.check(verdicts("no_owner", 6))
+
+
+async def test_r24_a_pulled_brake_commits_nothing_and_a_command_in_the_same_batch_lets_it_off() -> None:
+    def unknown(offset: int) -> Record:
+        one = message("case.submitted", subject=f"46{offset:03d}", ref=str(offset), region="990000")
+        return record(offset, one)
+
+    lane = FakeLane([unknown(offset) for offset in range(30)])
+    with pytest.raises(BrakePulled, match="unknown_region"):
+        await work(lane)
+    assert (lane.lines, lane.state) == ([], {})
+    release = msgspec.json.encode({"command": "release_brake", "by": "ops", "reason": "tested"})
+    lane.left = [command(0, b"case.inbound-0", release), *lane.left]
+    await work(lane)
+    assert [line["disposition"] for line in lane.lines] == ["parked"] * 30
+    assert ParkBrake(5, 500, lane.state[b"b"]).released is not None, "who let it off stands in the state"
 
 
 def test_g5_one_parked_case_that_goes_on_receiving_does_not_pull_the_brake() -> None:
