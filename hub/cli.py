@@ -185,6 +185,23 @@ def schemas_export(what: str) -> None:
     click.echo(export(what))
 
 
+@govhub.command()
+@click.option("--apply", "carry_out", is_flag=True, help="真正删除 / really delete")
+@click.option(
+    "--keep-days",
+    type=click.IntRange(0, 36_500),
+    default=90,
+    show_default=True,
+    help="保留天数，以结账为准 / measured by the closing that is so old",
+)
+def trim(carry_out: bool, keep_days: int) -> None:
+    """清理已办结、已读、已结账的记录 / take off the topics what is finished, read and closed; never anything
+    unfinished."""
+    from hub.books.commands import trim_topics
+
+    _run(trim_topics(_settings(), keep_days, carry_out, None if sys.stdout.isatty() else 110))
+
+
 @govhub.group()
 def brake() -> None:
     """停放闸 / the park brake of the router lanes."""

@@ -1,5 +1,6 @@
 """`govhub books`: close and verify, as a person at a terminal sees them."""
 
+import time
 from datetime import UTC, datetime
 
 import click
@@ -8,6 +9,7 @@ from rich.table import Table
 
 from hub.books.close import close_books, when
 from hub.books.closing import Closing, judge, last_closed, read_chain, trust_of
+from hub.books.trim import carry_out, prepare
 from hub.config import Settings, SettingsError
 from hub.evidence.role import open_signer
 from signing.provider import SoftwareProvider
@@ -43,6 +45,22 @@ async def verify_chain(settings: Settings) -> bool:
     verdict = "yes" if closings and not findings else "no"
     click.echo(f"closings: {len(closings)} failed={len(findings)} ok={verdict}")
     return verdict == "yes"
+
+
+async def trim_topics(settings: Settings, keep_days: int, really: bool, width: int | None) -> None:
+    """Show what may go and what keeps the rest; delete it when `really`. Raises CannotTrim."""
+    cuts = await prepare(settings, keep_days, int(time.time() * 1000))
+    made = Table(title="可清理的记录 / what may go")
+    for name in ("主题 topic", "起 start", "至 before", "条 records", "其后因此保留 the rest is kept by"):
+        made.add_column(name)
+    for cut in cuts:
+        place = f"{cut.topic}-{cut.partition}"
+        made.add_row(place, str(cut.start), str(cut.before), str(cut.records), cut.held_by)
+    Console(width=width).print(made)
+    if really:
+        await carry_out(settings, cuts)
+    done = "已删除 / deleted" if really else "未删除，加 --apply 执行 / nothing was deleted; --apply does"
+    click.echo(f"trim: records={sum(cut.records for cut in cuts)} {done}")
 
 
 def line(closing: Closing) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiokafka.errors
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from hub.config import Settings
@@ -67,6 +68,14 @@ class Admin:
         await self._client.alter_configs(
             [ConfigResource(ConfigResourceType.TOPIC, name, configs=dict(config))]
         )
+
+    async def delete_records(self, below: Mapping[TopicPartition, int]) -> None:
+        """Delete every record below these offsets, for good. Raises BrokerAway."""
+        wanted = {place: RecordsToDelete(before_offset=offset) for place, offset in below.items()}
+        try:
+            await self._client.delete_records(wanted)
+        except aiokafka.errors.KafkaError as error:
+            raise BrokerAway(repr(error)) from error
 
     async def cluster_id(self) -> str:
         """The cluster's identity."""
