@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     poll_wait_ms: int = 200
     lane_open_timeout_ms: int = 60_000
     reopen_delay_ms: int = 500
+    drain_ms_max: int = 8_000
     store_age_ms_max: int = 43_200_000
     standby_replicas: int = 1
     restores_at_once_max: int = 2
@@ -207,6 +208,7 @@ _PARSERS: Final[dict[str, Any]] = {
     "poll_wait_ms": _MS,
     "lane_open_timeout_ms": _MS,
     "reopen_delay_ms": _MS,
+    "drain_ms_max": _MS,
     "store_age_ms_max": _whole(1, 1 << 40),
     "standby_replicas": _whole(0, 8),
     "restores_at_once_max": _whole(1, 64),

@@ -37,6 +37,7 @@ class LaneReport(msgspec.Struct, frozen=True, kw_only=True):
     done: int = 0
     holds: int = 0
     breaker: str = ""
+    suspended: str = ""
     last_delivery_ms: int = 0
     at_ms: int = 0
 

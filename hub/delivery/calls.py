@@ -45,21 +45,45 @@ class Calls:
         self._port = port
         self._done: list[Done] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._out: set[asyncio.Task[None]] = set()
         self.wake = asyncio.Event()
+
+    @property
+    def under_way(self) -> int:
+        """Calls that a member may be working on. A blind call being waited out is none of ours."""
+        return len(self._out)
+
+    @property
+    def came_back(self) -> int:
+        """Calls that ended and were not taken yet."""
+        return len(self._done)
 
     def start(self, case: Case, entry: Entry, began: float) -> None:
         """Query or deliver. began: own monotonic clock from before the intent's commit; the window is counted
         from there, because a process may be stopped between the broker's commit and its own next line."""
-        self._spawn(self._call(case, entry, case.query_first, began))
+        task = self._spawn(self._call(case, entry, case.query_first, began))
+        self._out.add(task)
+        task.add_done_callback(self._out.discard)
+
+    def known(self, case: Case, entry: Entry, reply: Reply, *, too_late: bool) -> None:
+        """An answer that came before the lane was reopened."""
+        self._finish(Done(case, entry, reply, queried=False, too_late=too_late))
 
     def settle_blind(self, case: Case, entry: Entry, wait_s: float) -> None:
         """Report a predecessor's blind call as unknown, once it can no longer be running."""
         self._spawn(self._settle_blind(case, entry, wait_s))
 
-    def take(self) -> list[Done]:
-        """What came back since the last time."""
-        done, self._done = self._done, []
+    def take(self, most: int | None = None) -> list[Done]:
+        """What came back since the last time, at most so many."""
+        done, self._done = self._done[:most], self._done[len(self._done[:most]) :]
+        if self._done:
+            self.wake.set()
         return done
+
+    async def drained(self, seconds_max: float) -> None:
+        """Until no call is under way, or the time is over."""
+        if self._out:
+            await asyncio.wait(self._out, timeout=seconds_max)
 
     async def stop(self) -> None:
         """Cancel what is under way; it counts as unknown to whoever opens the lane next."""
@@ -67,10 +91,11 @@ class Calls:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _spawn(self, call: Coroutine[None, None, None]) -> None:
+    def _spawn(self, call: Coroutine[None, None, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(call)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _finish(self, done: Done) -> None:
         code, detail = done.reply.code, done.reply.detail

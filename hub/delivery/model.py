@@ -11,8 +11,10 @@ import msgspec
 
 
 class Outcome(enum.StrEnum):
-    """The end, or the standstill, of a dispatch; the dispatch ledger of G6. In flight = no record yet."""
+    """The end, or the standstill, of a dispatch; the dispatch ledger of G6. In flight = no record yet, or
+    released again after a standstill."""
 
+    IN_FLIGHT = "in_flight"
     DELIVERED = "delivered"
     REFUSED = "refused"
     PARKED = "parked"
@@ -45,13 +47,23 @@ class Intent(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Hold(msgspec.Struct, frozen=True, array_like=True):
-    """Why a case's queue for this member stands still, and at which dispatch."""
+    """Why a case's queue for this member stands still, and at which dispatch. behind: entries that wait
+    behind it."""
 
     subject: str
     dispatch_id: str
     outcome: Outcome
     code: str
     detail: str
+    since_ms: int
+    behind: int = 0
+
+
+class Suspended(msgspec.Struct, frozen=True, array_like=True):
+    """The whole member stands still because an operator said so: taken in goes on, called is nobody."""
+
+    by: str
+    reason: str
     since_ms: int
 
 
@@ -76,6 +88,9 @@ class Again(msgspec.Struct, frozen=True):
     member_failed: bool = True
 
 
+# A larger dispatch is kept by its place in the log alone: with its content it might not fit into a changelog
+# record, and the changelog would hold it twice.
+CONTENT_BYTES_MAX: Final = 262_144
 _QUEUE: Final = b"q"
 _INTENT: Final = b"i"
 _HOLD: Final = b"h"
@@ -101,12 +116,23 @@ def hold_key(subject: str) -> bytes:
     return _HOLD + subject.encode()
 
 
+def case_range(subject: str) -> tuple[bytes, bytes]:
+    """First key and end of a case's queue."""
+    return _QUEUE + subject.encode() + b"\x00", _QUEUE + subject.encode() + b"\x01"
+
+
+SUSPENDED_KEY: Final = b"s"
 ALL_QUEUES: Final = (_QUEUE, b"r")
 ALL_INTENTS: Final = (_INTENT, b"j")
 ALL_HOLDS: Final = (_HOLD, _INTENT)
 
 
-def encode(record: Entry | Intent | Hold) -> bytes:
+def place_only(entry: Entry) -> Entry:
+    """The entry without its content: where it stands in the log, and how often it was called."""
+    return msgspec.structs.replace(entry, headers=[], value=b"")
+
+
+def encode(record: Entry | Intent | Hold | Suspended) -> bytes:
     """Store value of a record, with a leading format id: release N reads N-1."""
     return b"\x01" + msgspec.msgpack.encode(record)
 
@@ -124,6 +150,11 @@ def decode_intent(raw: bytes) -> Intent:
 def decode_hold(raw: bytes) -> Hold:
     """Raises ValueError on an unknown format id."""
     return msgspec.msgpack.decode(_body(raw), type=Hold)
+
+
+def decode_suspended(raw: bytes) -> Suspended:
+    """Raises ValueError on an unknown format id."""
+    return msgspec.msgpack.decode(_body(raw), type=Suspended)
 
 
 def _body(raw: bytes) -> memoryview:

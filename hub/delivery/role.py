@@ -10,7 +10,10 @@ import structlog
 from adapters.factory import open_port, port_config
 from hub import directory
 from hub.config import Settings
-from hub.delivery.lane import DeliveryLane, DeliveryStats
+from hub.delivery import commands
+from hub.delivery.lane import DeliveryLane
+from hub.delivery.stats import DeliveryStats
+from hub.delivery.trouble import Trouble, TurnRefused
 from hub.directory.model import Member, MemberKind
 from hub.errors import LaneStopped
 from hub.health import health_server
@@ -25,12 +28,15 @@ from hub.status import LaneReport, publish_status
 log = structlog.get_logger()
 
 _PREFIX = "deliver."
+# No heartbeat is sent while the shares are changed: resting must end well within the session timeout.
+_REBALANCE_SHARE = 0.6
 
 
 def _spec(settings: Settings, place: TopicPartition) -> LaneSpec:
     topic = settings.bare(place.topic)
-    changelog = f"delivery.{topic.removeprefix(_PREFIX)}.changelog"
-    return LaneSpec("delivery", (topic,), place.partition, changelog, place.partition)
+    member = topic.removeprefix(_PREFIX)
+    inputs = (topic, commands.TOPIC + member)
+    return LaneSpec("delivery", inputs, place.partition, f"delivery.{member}.changelog", place.partition)
 
 
 class _Runner:
@@ -39,6 +45,18 @@ class _Runner:
         self._place = place
 
     async def run(self, opened: Callable[[], None]) -> None:
+        """Reopens by itself after a refused transaction: first step by step, then the refused step is done
+        otherwise."""
+        trouble = self._role.troubles.setdefault(self._place, Trouble())
+        while True:
+            try:
+                await self._work(opened, trouble)
+            except TurnRefused as error:
+                log.warning("turn.refused", lane=str(self._place), steps=error.units[:5], reason=str(error))
+                if not trouble.learn(error):
+                    raise
+
+    async def _work(self, opened: Callable[[], None], trouble: Trouble) -> None:
         role = self._role
         spec = _spec(role.settings, self._place)
         topic = spec.inputs[0]
@@ -62,8 +80,13 @@ class _Runner:
             except ValueError as error:
                 raise LaneStopped(str(error)) from error
             opened()
-            await DeliveryLane(role.settings, lane, member, port, role.partitions, stats, role.clock).run()
+            work = DeliveryLane(
+                role.settings, lane, member, port, role.partitions, stats, role.clock, trouble
+            )
+            role.working[self._place] = work
+            await work.run()
         finally:
+            role.working.pop(self._place, None)
             if port is not None:
                 await port.close()
             await lane.close()
@@ -81,6 +104,8 @@ class DeliveryRole:
         self.partitions = partitions
         self.resources = StoreResources(settings)
         self.stats: dict[str, DeliveryStats] = {}
+        self.troubles: dict[TopicPartition, Trouble] = {}
+        self.working: dict[TopicPartition, DeliveryLane] = {}
         self.clock = ClockGuard(settings)
         self.standbys = Standbys(settings, self.resources, cluster_id, lambda place: _spec(settings, place))
         self.worker = Worker(
@@ -89,7 +114,21 @@ class DeliveryRole:
             [_PREFIX + member for member in members],
             lambda place: _Runner(self, place),
             self.standbys,
+            self,
         )
+
+    async def rest(self, *, leaving: bool) -> None:
+        """Calls under way end and their outcomes are committed. When only the shares change, a member that
+        can be asked, or that knows a repeat, need not wait for that."""
+        settings = self.settings
+        most_ms = settings.drain_ms_max if leaving else _REBALANCE_SHARE * settings.session_timeout_ms
+        resting = [work for work in self.working.values() if leaving or work.is_blind]
+        await asyncio.gather(*(work.rest(most_ms / 1000) for work in resting))
+
+    def go_on(self) -> None:
+        """The lanes that stayed here call again."""
+        for work in self.working.values():
+            work.go_on()
 
     def reports(self) -> list[LaneReport]:
         """One line per lane, for the status topic."""
@@ -109,6 +148,7 @@ class DeliveryRole:
                     done=stats.delivered,
                     holds=stats.holds,
                     breaker=stats.breaker,
+                    suspended=stats.suspended,
                     last_delivery_ms=stats.last_delivery_ms,
                 )
             )
@@ -124,6 +164,7 @@ class DeliveryRole:
             values[f"govhub_taken_in{label}"] = line.taken_in
             values[f"govhub_holds{label}"] = line.holds
             values[f"govhub_breaker_open{label}"] = float(line.breaker == "open")
+            values[f"govhub_suspended{label}"] = float(bool(line.suspended))
         values["govhub_clock_jumped"] = float(bool(self.clock.alarm))
         values.update(self.worker.metrics())
         return values

@@ -86,12 +86,18 @@ class _Assignor(AbstractPartitionAssignor):  # type: ignore[misc]
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, changed: Callable[[set[TopicPartition]], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        changed: Callable[[set[TopicPartition]], Awaitable[None]],
+        revoking: Callable[[], Awaitable[None]],
+    ) -> None:
         self._changed = changed
+        self._revoking = revoking
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        # Nothing to do: fencing protects, and a lane that stays ours must not pay a restore.
-        return None
+        # No lane is closed here: fencing protects, and a lane that stays ours must not pay a restore. But a
+        # call cannot be fenced: what is under way may end before another process gets the lane.
+        await self._revoking()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         await self._changed(assigned)
@@ -122,15 +128,18 @@ class Membership:
             partition_assignment_strategy=(self._assignor,),
         )
 
-    async def start(self, topics: Sequence[str], changed: Changed) -> None:
-        """Join. `changed` is awaited after every rebalance. Raises BrokerAway."""
+    async def start(
+        self, topics: Sequence[str], changed: Changed, revoking: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Join. `changed` is awaited after every rebalance, `revoking` before it: for less than a session
+        timeout, for no heartbeat is sent meanwhile. Raises BrokerAway."""
 
         async def on_assigned(assigned: set[TopicPartition]) -> None:
             if assigned:
                 self._consumer.pause(*assigned)
             await changed(assigned, self._assignor.told, self._consumer._coordinator.generation)
 
-        self._consumer.subscribe(topics=list(topics), listener=_Listener(on_assigned))
+        self._consumer.subscribe(topics=list(topics), listener=_Listener(on_assigned, revoking))
         try:
             await self._consumer.start()
         except aiokafka.errors.KafkaError as error:

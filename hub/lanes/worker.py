@@ -45,6 +45,19 @@ class LaneRunner(Protocol):
         ...
 
 
+class Resting(Protocol):
+    """What a role does before its lanes may go to another process: it brings what it began to an end."""
+
+    async def rest(self, *, leaving: bool) -> None:
+        """Begin nothing any more and commit what comes back. leaving: this process ends; otherwise the group
+        shares its lanes out again and hears nothing of us meanwhile."""
+        ...
+
+    def go_on(self) -> None:
+        """The shares are known; what is still ours works on."""
+        ...
+
+
 class LaneState(msgspec.Struct):
     """What an operator sees of a lane. state: opening | open | waiting | stopped."""
 
@@ -64,7 +77,9 @@ class Worker:
         topics: Sequence[str],
         runner: Callable[[TopicPartition], LaneRunner],
         standbys: Standbys | None = None,
+        resting: Resting | None = None,
     ) -> None:
+        self._resting = resting
         self._settings = settings
         self._role = role
         self._topics = [settings.topic(topic) for topic in topics]
@@ -84,7 +99,7 @@ class Worker:
         breaks."""
         self._home.enter()
         self._member = Membership(self._settings, f"{self._settings.topic_prefix}govhub.{self._role}", self)
-        await self._member.start(self._topics, self._assigned)
+        await self._member.start(self._topics, self._assigned, self._revoking)
         watching = asyncio.create_task(self._member.watch())
         stopping = asyncio.create_task(stop.wait())
         checking = asyncio.create_task(self._check_invariant())
@@ -101,6 +116,8 @@ class Worker:
 
     async def _end(self) -> None:
         """Close every lane and every stand-by, then leave: successors find both stores and locks free."""
+        if self._resting is not None:
+            await self._resting.rest(leaving=True)
         self._close(list(self._tasks))
         await asyncio.gather(*self._closing.values())
         if self._standbys is not None:
@@ -155,9 +172,15 @@ class Worker:
         """As the group's leader: who gets what."""
         return plan(members, places)
 
+    async def _revoking(self) -> None:
+        if self._resting is not None and not self._ending:
+            await self._resting.rest(leaving=False)
+
     async def _assigned(self, assigned: set[TopicPartition], note: bytes, generation: int) -> None:
         if self._ending:
             return
+        if self._resting is not None:
+            self._resting.go_on()
         self._assigned_now, self._generation = assigned, generation
         # A lane that is still ours stays open and pays no restore.
         self._close([place for place in self._tasks if place not in assigned])

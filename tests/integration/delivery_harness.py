@@ -16,7 +16,8 @@ from adapters.factory import open_port, port_config
 from adapters.ports import MemberPort
 from hub import envelope, ids
 from hub.config import Settings
-from hub.delivery.lane import DeliveryLane, DeliveryStats
+from hub.delivery.lane import DeliveryLane
+from hub.delivery.stats import DeliveryStats
 from hub.directory.model import Adapter, Auth, Delivery, Guarantee, Member, MemberKind, Style
 from hub.kafka import Admin, open_producer, open_reader
 from hub.lanes.clock import ClockGuard
@@ -79,7 +80,7 @@ def settings_for(kafka: Kafka, topic_prefix: str, data_dir: Path) -> Settings:
 async def create_topics(settings: Settings) -> None:
     """The topics one delivery lane reads and writes, one partition each."""
     async with Admin(settings) as admin:
-        for name in ("case.inbound", "case.outcomes", "deliver.town"):
+        for name in ("case.inbound", "case.outcomes", "deliver.town", "commands.delivery.town"):
             await admin.create(settings.topic(name), 1, 1, {})
         await admin.create(settings.topic("delivery.town.changelog"), 1, 1, {"cleanup.policy": "compact"})
 
@@ -131,7 +132,7 @@ async def delivering(
     it begins."""
     lane = Lane(
         settings,
-        LaneSpec("delivery", ("deliver.town",), 0, "delivery.town.changelog", 0),
+        LaneSpec("delivery", ("deliver.town", "commands.delivery.town"), 0, "delivery.town.changelog", 0),
         StoreResources(settings),
         "c",
     )
