@@ -35,6 +35,7 @@ LANE = "tests/integration/test_g2_lane.py::"
 ROUTER = "tests/integration/test_g2_router.py::"
 DELIVERY = "tests/integration/test_g4_delivery.py::"
 CASES_APART = "tests/integration/test_g5_delivery_lane.py::"
+REPAIR = "tests/integration/test_g5_repair.py::"
 MACHINE = "tests/integration/test_g2_store_and_worker.py::"
 TABLES = "tests/integration/test_g2_tables.py::"
 TAKE_OVER = "tests/integration/test_g2_takeover.py::"
@@ -117,22 +118,22 @@ MUTATIONS = (
     Mutation(
         "an intent is durable before the call",
         "hub/delivery/lane.py",
-        "            changes[intent_key(entry.subject)] = encode(intent)\n",
+        "            turn.changes[intent_key(entry.subject)] = encode(intent)\n",
         "",
         DELIVERY + "test_successor_of_a_killed_lane_leaves_a_blind_call_in_doubt",
     ),
     Mutation(
         "what stands behind a parked dispatch waits",
         "hub/delivery/lane.py",
-        "        if case.hold is None:\n            changes",
-        "        if True:\n            changes",
+        "        if hold is None:\n            turn.keep",
+        "        if True:\n            turn.keep",
         DELIVERY + "test_late_arrivals_of_a_held_case_wait_behind_it",
     ),
     Mutation(
         "failures over several cases are the member's",
         "hub/delivery/lane.py",
-        "others = case.failures > 0 and self._breaker.successes > case.successes_before",
-        "others = True",
+        "others_succeed=case.failures > 0 and self._breaker.successes > case.successes_before",
+        "others_succeed=True",
         DELIVERY + "test_dead_member_parks_nothing_and_everything_arrives_when_it_is_back",
     ),
     Mutation(
@@ -173,15 +174,15 @@ MUTATIONS = (
     Mutation(
         "a dispatch that waits is not taken in again",
         "hub/delivery/lane.py",
-        "if self._book.holds(entry):",
-        "if False:",
+        "if self._book.holds(entry) or",
+        "if",
         CASES_APART + "test_g4_dispatch_that_comes_twice_while_it_waits_is_called_once",
     ),
     Mutation(
         "a record nobody can read is passed",
         "hub/delivery/lane.py",
-        "            except ValueError as error:\n                # The router",
-        "            except KeyError as error:\n                # The router",
+        "        except ValueError as error:\n            # The router",
+        "        except KeyError as error:\n            # The router",
         CASES_APART + "test_g5_record_nobody_can_read_is_passed_and_the_next_is_delivered",
     ),
     Mutation(
@@ -366,6 +367,55 @@ MUTATIONS = (
         "if self._following is not None and self._following.done():",
         "if False:",
         TABLES + "test_tables_nobody_follows_any_more_are_no_tables",
+    ),
+    Mutation(
+        "a command is for one standstill only: it names the dispatch and its calls",
+        "hub/delivery/commands.py",
+        '    if command.attempts != attempts:\n        return "called_since"\n',
+        "",
+        REPAIR + "test_g4_doubt_settled_as_not_delivered_is_called_once_more_and_not_twice",
+    ),
+    Mutation(
+        "a doubt is not redriven",
+        "hub/delivery/commands.py",
+        '("redrive", ""): (frozenset({Outcome.PARKED}),',
+        '("redrive", ""): (frozenset(Outcome),',
+        REPAIR + "test_g4_doubt_settled_as_not_delivered_is_called_once_more_and_not_twice",
+    ),
+    Mutation(
+        "content that the store keeps only by its place is read from the log again",
+        "hub/delivery/turn.py",
+        "await log.filled(decode_entry(raw))",
+        "decode_entry(raw)",
+        REPAIR + "test_r27_redriven_case_goes_on_in_order_under_the_same_ids",
+    ),
+    Mutation(
+        "suspension is part of the lane's state",
+        "hub/delivery/repair.py",
+        "        turn.changes[SUSPENDED_KEY] = encode(self.suspended) if self.suspended else None\n",
+        "",
+        REPAIR + "test_r27_suspended_member_is_not_called_until_it_is_resumed",
+    ),
+    Mutation(
+        "a refused transaction of a delivery lane is taken again step by step",
+        "hub/delivery/trouble.py",
+        "            if not trouble.learn(error):\n                raise\n",
+        "            pass\n",
+        REPAIR + "test_g5_result_the_broker_refuses_parks_its_own_case_and_no_doubt_comes_of_the_others",
+    ),
+    Mutation(
+        "answers outlive a reopening",
+        "hub/delivery/lane.py",
+        "            await self._keep_answers()\n",
+        "",
+        REPAIR + "test_g5_result_the_broker_refuses_parks_its_own_case_and_no_doubt_comes_of_the_others",
+    ),
+    Mutation(
+        "a planned stop lets calls end",
+        "hub/lanes/worker.py",
+        "            await self._resting.rest(leaving=True)\n",
+        "            pass\n",
+        REPAIR + "test_g4_planned_stop_lets_a_blind_call_end_and_begins_no_other",
     ),
 )
 

@@ -104,7 +104,9 @@ class Books:
 
     def outcome(self, id_: str, member: str, outcome: str, at: Offset) -> None:
         """A record on case.outcomes. The last one stands, also after the dispatch was closed (a collected
-        row refused later)."""
+        row refused later). `in_flight` says that a dispatch was released and has no outcome again."""
+        if outcome == "in_flight":
+            outcome = ""
         known = self._recent_dispatches.get(id_)
         if known is not None:
             self.change_closed(id_, member, known[1], outcome)

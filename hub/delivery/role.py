@@ -13,7 +13,7 @@ from hub.config import Settings
 from hub.delivery import commands
 from hub.delivery.lane import DeliveryLane
 from hub.delivery.stats import DeliveryStats
-from hub.delivery.trouble import Trouble, TurnRefused
+from hub.delivery.trouble import Trouble, taken_again
 from hub.directory.model import Member, MemberKind
 from hub.errors import LaneStopped
 from hub.health import health_server
@@ -45,16 +45,9 @@ class _Runner:
         self._place = place
 
     async def run(self, opened: Callable[[], None]) -> None:
-        """Reopens by itself after a refused transaction: first step by step, then the refused step is done
-        otherwise."""
+        """Reopens by itself after a refused transaction."""
         trouble = self._role.troubles.setdefault(self._place, Trouble())
-        while True:
-            try:
-                await self._work(opened, trouble)
-            except TurnRefused as error:
-                log.warning("turn.refused", lane=str(self._place), steps=error.units[:5], reason=str(error))
-                if not trouble.learn(error):
-                    raise
+        await taken_again(lambda: self._work(opened, trouble), trouble, str(self._place))
 
     async def _work(self, opened: Callable[[], None], trouble: Trouble) -> None:
         role = self._role

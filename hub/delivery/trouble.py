@@ -1,15 +1,19 @@
-"""What a delivery lane learnt before it had to be reopened, kept by its owner across the reopening. No I/O.
+"""What a delivery lane learnt before it had to be reopened, kept by its owner across the reopening.
 
 A transaction that the broker refused is taken again in the smallest steps; the step that is refused alone is
 done otherwise (G5). Answers that came while nothing could be committed are not forgotten (G4).
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import msgspec
+import structlog
 
 from adapters.ports import Reply
 from hub.errors import OutputRefused
+
+log = structlog.get_logger()
 
 Kind = Literal["take", "start", "settle", "command"]
 Unit = tuple[Kind, str]
@@ -57,3 +61,15 @@ class Trouble(msgspec.Struct):
                 self.otherwise.discard((kind, what))
             if kind == "settle":
                 self.otherwise -= {("take", what), ("start", what)}
+
+
+async def taken_again(work: Callable[[], Awaitable[None]], trouble: Trouble, lane: str) -> None:
+    """Run a lane's openings until one ends otherwise than by a refused transaction: first step by step, then
+    the refused step is done otherwise. Raises what `work` raises; TurnRefused when nothing is left to try."""
+    while True:
+        try:
+            await work()
+        except TurnRefused as error:
+            log.warning("turn.refused", lane=lane, steps=error.units[:5], reason=str(error))
+            if not trouble.learn(error):
+                raise

@@ -18,6 +18,7 @@ from hub import envelope, ids
 from hub.config import Settings
 from hub.delivery.lane import DeliveryLane
 from hub.delivery.stats import DeliveryStats
+from hub.delivery.trouble import Trouble
 from hub.directory.model import Adapter, Auth, Delivery, Guarantee, Member, MemberKind, Style
 from hub.kafka import Admin, open_producer, open_reader
 from hub.lanes.clock import ClockGuard
@@ -121,26 +122,36 @@ def member(url: str, guarantee: Guarantee, **limits: int) -> Member:
     )
 
 
+SPEC = LaneSpec("delivery", ("deliver.town", "commands.delivery.town"), 0, "delivery.town.changelog", 0)
+
+
+async def once(settings: Settings, known: Member, port: MemberPort, trouble: Trouble) -> None:
+    """One opening of the lane, until it fails."""
+    lane = Lane(settings, SPEC, StoreResources(settings), "c")
+    try:
+        await lane.open()
+        clock = ClockGuard(settings)
+        await DeliveryLane(settings, lane, known, port, 1, DeliveryStats(), clock, trouble).run()
+    finally:
+        await lane.close()
+
+
 @contextlib.asynccontextmanager
 async def delivering(
     settings: Settings,
     known: Member,
     port: MemberPort | None = None,
     prepare: Callable[[Lane, DeliveryLane], None] | None = None,
+    trouble: Trouble | None = None,
 ) -> AsyncIterator[DeliveryStats]:
     """One delivery lane at work, as the role runs it. prepare: called with the open lane and its work before
-    it begins."""
-    lane = Lane(
-        settings,
-        LaneSpec("delivery", ("deliver.town", "commands.delivery.town"), 0, "delivery.town.changelog", 0),
-        StoreResources(settings),
-        "c",
-    )
+    it begins. trouble: what an earlier opening learnt."""
+    lane = Lane(settings, SPEC, StoreResources(settings), "c")
     stats = DeliveryStats()
     port = port or await open_port(port_config(known))
     try:
         await lane.open()
-        worker = DeliveryLane(settings, lane, known, port, 1, stats, ClockGuard(settings))
+        worker = DeliveryLane(settings, lane, known, port, 1, stats, ClockGuard(settings), trouble)
         if prepare is not None:
             prepare(lane, worker)
         work = asyncio.create_task(worker.run())

@@ -75,3 +75,18 @@ def test_a_refusal_after_delivery_moves_between_columns_and_in_the_digest() -> N
     changed.outcome("d1", "dept-a", "refused", (0, 99))
     assert changed.closed_dispatches == straight.closed_dispatches
     assert changed.closed_digest == straight.closed_digest
+
+
+def test_released_dispatch_is_in_flight_again_until_it_is_delivered() -> None:
+    books = Books()
+    books.verdict("m", "routed", False, [("d", "town")], (0, 0))
+    books.accepted("m", (0, 0))
+    books.sent("d", "town", (0, 0))
+    books.outcome("d", "town", "parked", (0, 0))
+    waiting = Positions({0: 1}, {("town", 0): Lane(1, frozenset({0}))})
+    assert judge(books, waiting, {0: 1}).dispatches.parked == 1
+    books.outcome("d", "town", "in_flight", (0, 1))
+    assert judge(books, waiting, {0: 1}).dispatches.in_flight == 1
+    books.outcome("d", "town", "delivered", (0, 2))
+    totals = judge(books, waiting, {0: 1}).dispatches
+    assert (totals.delivered, totals.in_flight, totals.parked) == (1, 0, 0)

@@ -30,6 +30,7 @@ def test_every_keyed_topic_has_the_same_partition_count() -> None:
 def test_each_member_has_a_topic_and_a_changelog() -> None:
     names = [topic.name for topic in load().wanted(members=("dept-a", "nation"), partitions=3, prefix="t1.")]
     assert {name for name in names if "nation" in name} == {
+        "t1.commands.delivery.nation",
         "t1.deliver.nation",
         "t1.delivery.nation.changelog",
     }
