@@ -107,6 +107,10 @@ class Case(msgspec.Struct, array_like=True):
             TYPES[type_] if type_ < len(TYPES) else "",
         )
 
+    def saw(self, type_: str) -> bool:
+        """Whether an id of this type is remembered."""
+        return _TYPE_INDEX[type_] in self.seen[_ENTRY_BYTES - 1 :: _ENTRY_BYTES]
+
     def remember(self, id_: str, digest: str, source: str, type_: str) -> None:
         """Add an id to the memory. The 255th member of one case and types outside TYPES are remembered
         without their name."""

@@ -9,6 +9,8 @@ from hub.routing.model import OutcomeChange, Refusal, Stage
 from hub.routing.turn import Park, Turn, Wait
 
 _WHILE_GATED = frozenset({"credit.answered", "credit.reviewed", "dispatch.refused"})
+# What comes back for a dispatch of ours; it may come when nobody waits for it any more.
+_ABOUT_OUR_ASKING = frozenset({"credit.answered", "dispatch.refused"})
 
 
 def take(turn: Turn, message: Message) -> None:
@@ -39,7 +41,12 @@ def assess(turn: Turn, message: Message) -> Wait | Park | Refusal | None:
         return Park("unknown_type", f"未知的消息类型 {type_}", f"unknown message type {type_}")
     if not case.opened:
         if case.gated is None:
-            return gate.identify(turn, message) if type_ == "case.submitted" else Wait("case.submitted", True)
+            if type_ == "case.submitted":
+                return gate.identify(turn, message)
+            if type_ in _ABOUT_OUR_ASKING and case.saw("case.submitted"):
+                # Its submission was turned away meanwhile: nothing to wait for, only to be written down.
+                return None
+            return Wait("case.submitted", True)
         if type_ not in _WHILE_GATED:
             return Wait(case.gated.missing, False)
     refusal = speakers.refused(case, message, turn.tables)

@@ -208,6 +208,27 @@ def test_r22_an_answer_after_the_fallback_is_recorded_and_changes_nothing() -> N
     assert hub.case.opened
 
 
+@pytest.mark.parametrize("late", ["credit.answered", "dispatch.refused"])
+def test_r22_an_answer_after_the_submission_was_turned_away_waits_for_nothing(late: str) -> None:
+    """The library was away, the table knew of a ban; then the answer comes after all. Held, it would wait for
+    a submission that never comes, and the books would not close."""
+    hub = Hub(tables(credit={PARTY: Standing("black", True, ("F52",))}))
+    opening = bannable()
+    hub.take(opening)
+    query = hub.originated("credit.query")[0].message.id
+    hub.fire("credit")
+    assert hub.last(opening).disposition is Disposition.REFUSED
+    came = (
+        answer("black", serious="1", banned="F52")
+        if late == "credit.answered"
+        else message("dispatch.refused", "hub", 1, message=query, member="credit", dispatch="d" * 32)
+    )
+    hub.take(came)
+    assert (hub.last(came).disposition, hub.last(came).reason) == (Disposition.ROUTED, "recorded")
+    assert not hub.case.held
+    assert not hub.timers
+
+
 def test_r22_a_query_that_the_library_refuses_counts_as_no_answer() -> None:
     hub = Hub()
     opening = bannable()

@@ -52,11 +52,15 @@ async def test_an_empty_cluster_gets_everything_and_a_second_run_nothing() -> No
     assert second.foreign == ()
 
 
-async def test_a_new_member_adds_its_two_topics_only() -> None:
+async def test_a_new_member_adds_its_topics_only() -> None:
     cluster = Cluster()
     await apply(await planned(cluster), cluster)
     added = await planned(cluster, members=(*MEMBERS, "dept-b"))
-    assert [creation.name for creation in added.create] == ["deliver.dept-b", "delivery.dept-b.changelog"]
+    assert [creation.name for creation in added.create] == [
+        "deliver.dept-b",
+        "commands.delivery.dept-b",
+        "delivery.dept-b.changelog",
+    ]
     assert not added.change
     assert not added.refused
 
