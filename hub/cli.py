@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from hub import cli_repair
 from hub.app import ROLES, run_role
 from hub.cli_ofd import ofd
 from hub.cli_seal import seal
@@ -284,6 +285,9 @@ def evidence_verify(file: Path, anchors: Path, as_json: bool) -> None:
 
 govhub.add_command(ofd)
 govhub.add_command(seal)
+
+
+cli_repair.add_to(govhub)
 
 
 def _run(work: Any) -> Any:

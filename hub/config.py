@@ -54,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lane_open_timeout_ms: int = 60_000
     reopen_delay_ms: int = 500
     drain_ms_max: int = 8_000
+    redrive_alone_max: int = 100
     store_age_ms_max: int = 43_200_000
     standby_replicas: int = 1
     restores_at_once_max: int = 2
@@ -209,6 +210,7 @@ _PARSERS: Final[dict[str, Any]] = {
     "lane_open_timeout_ms": _MS,
     "reopen_delay_ms": _MS,
     "drain_ms_max": _MS,
+    "redrive_alone_max": _whole(1, 100_000),
     "store_age_ms_max": _whole(1, 1 << 40),
     "standby_replicas": _whole(0, 8),
     "restores_at_once_max": _whole(1, 64),

@@ -18,13 +18,15 @@ from hub.directory.checks import TABLES
 from hub.directory.errors import DirectoryError
 from hub.directory.records import from_records, to_records
 from hub.errors import BrokerAway, HubError
-from hub.kafka import Reader, Record, open_reader, write_all
+from hub.kafka import Admin, Reader, Record, open_reader, write_all
 from hub.routing import credit
 from hub.routing.tables import Limits, Standing, Tables
+from topics import catalogue
 
 log = structlog.get_logger()
 
 _PREFIX: Final = "directory."
+_DELIVER: Final = "deliver."
 _SETTLE_MS: Final = 300
 _SEEN_BYTES_MAX: Final = 1 << 18
 
@@ -61,7 +63,7 @@ class TablesFollower:
         async for records in self._reader.read_to_stable(starts):
             self._apply(records)
         try:
-            self._rebuild()
+            await self._rebuild()
         except DirectoryError as error:
             raise HubError(f"目录未发布或有误 / no valid directory was published: {error}") from error
 
@@ -83,12 +85,15 @@ class TablesFollower:
             # the same reader all the time and delay nothing.
             if changed_at is None or now - changed_at < _SETTLE_MS / 1000:
                 continue
-            changed_at = None
             try:
-                self._rebuild()
+                await self._rebuild()
                 log.info("directory.changed", version=self.current.version)
             except DirectoryError as error:
                 log.error("directory.refused", reason=str(error))
+            except BrokerAway as error:
+                log.warning("directory.waiting", reason=str(error))
+                continue
+            changed_at = None
 
     def begin_following(self) -> asyncio.Task[None]:
         """`follow` as a task of its own, watched by `current`."""
@@ -121,7 +126,7 @@ class TablesFollower:
         except msgspec.DecodeError as error:
             log.error("credit.unreadable", party=party, reason=str(error))
 
-    def _rebuild(self) -> None:
+    async def _rebuild(self) -> None:
         settings = self._settings
         limits = Limits(
             held_max=settings.early_held_max,
@@ -132,7 +137,22 @@ class TablesFollower:
             state_bytes_max=min(1 << 20, max(1 << 16, settings.batch_bytes_max - _SEEN_BYTES_MAX)),
         )
         known = from_records(self._raw, region=settings.region)
+        await self._check_topics(known)
         self._current = Tables(known, self._credit, limits)
+
+    async def _check_topics(self, known: directory.Directory) -> None:
+        """A dispatch to a topic that does not exist can never be committed: the lane would reopen for ever
+        and every case on it would wait for one member. Such a directory is not taken."""
+        topics = {self._settings.topic(_DELIVER + member): member for member in known.served}
+        there = {place.topic for place in await self._reader.partitions(topics)}
+        for topic, member in topics.items():
+            if topic not in there:
+                raise DirectoryError(
+                    f"directory.members[{member}]",
+                    "id",
+                    f"成员没有派发主题 {topic}，请先运行 govhub topics apply",
+                    f"the member has no dispatch topic {topic}: run govhub topics apply first",
+                )
 
 
 def _end_of(task: "asyncio.Task[None]") -> str:
@@ -157,6 +177,7 @@ async def publish_directory(settings: Settings) -> int:
     """Check the directory's files and write what differs from the topics; returns the number of records.
     Raises DirectoryError."""
     known = directory.load(settings.directory_dir, region=settings.region)
+    await _create_topics(settings, known)
     published: dict[str, dict[bytes, bytes]] = {table: {} for table in TABLES}
     async with open_reader(settings) as reader:
         starts = await reader.start_offsets(
@@ -174,3 +195,17 @@ async def publish_directory(settings: Settings) -> int:
         await write_all(settings, _PREFIX + table, pairs)
         written += len(pairs)
     return written
+
+
+async def _create_topics(settings: Settings, known: directory.Directory) -> None:
+    """A new member's topics come before its record: a lane that knows the member must be able to write to
+    it."""
+    wanted = catalogue.load().wanted(
+        members=tuple(known.served), partitions=settings.partitions, prefix=settings.topic_prefix
+    )
+    async with Admin(settings) as admin, open_reader(settings) as reader:
+        there = {place.topic for place in await reader.partitions(topic.name for topic in wanted)}
+        for topic in wanted:
+            if topic.name not in there and not topic.keyed:
+                config = topic.config | {"min.insync.replicas": str(settings.min_insync_replicas)}
+                await admin.create(topic.name, topic.partitions, settings.replication_factor, config)

@@ -3,18 +3,21 @@ a follower that ended stops the lanes (real broker)."""
 
 import asyncio
 import contextlib
+import shutil
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 
+from hub import directory
 from hub.config import Settings
 from hub.errors import HubError
 from hub.kafka import open_producer, write_all
 from hub.provision import provision
 from hub.routing.tables import Standing
-from hub.tables import follow_tables
+from hub.tables import follow_tables, publish_directory
 from tests.servers import Kafka
 
 
@@ -73,3 +76,30 @@ async def test_waiting_messages_of_a_case_leave_room_for_its_state_in_one_batch(
     async with follow_tables(settings) as tables:
         limits = tables.current.limits
     assert limits.state_bytes_max + 50 * (limits.seen_max + limits.parked_max) < settings.batch_bytes_max
+
+
+async def test_published_member_has_its_topics_and_a_directory_with_one_that_has_none_is_not_taken(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A dispatch to a topic that is not there could never be committed: every lane would reopen for ever."""
+    copy = tmp_path / "directory"
+    shutil.copytree(directory.DATA, copy)
+    file = copy / "members.yaml"
+    document = yaml.safe_load(file.read_text("utf-8"))
+    document["members"]["dept-new"] = document["members"]["dept-a"]
+    file.write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8")
+    wider = msgspec.structs.replace(settings, directory_dir=copy)
+    async with follow_tables(settings) as tables:
+        before = tables.current.version
+        await publish_directory(wider)
+        async with asyncio.timeout(10):
+            while tables.current.version == before:
+                await asyncio.sleep(0.1)
+        taken = tables.current.version
+        raw = tables._raw["members"][b"dept-new"]
+        await write_all(settings, "directory.members", [(b"dept-nowhere", raw)])
+        await asyncio.sleep(1.5)
+        assert tables.current.version == taken
+    with pytest.raises(HubError, match=r"deliver\.dept-nowhere"):
+        async with follow_tables(settings):
+            pass
