@@ -192,6 +192,7 @@ class LogReader:
 
     def __init__(self, settings: Settings, **_: object) -> None:
         self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
 
     async def start(self) -> None:
         await self.log.chaos.point("connecting a reader")
@@ -206,6 +207,12 @@ class LogReader:
     async def stable_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         await self.log.chaos.point("asking for offsets")
         return {place: self.log.stable((place.topic, place.partition)) for place in places}
+
+    def pause(self, places: Iterable[TopicPartition]) -> None:
+        self._paused.update(places)
+
+    def resume(self, places: Iterable[TopicPartition]) -> None:
+        self._paused.difference_update(places)
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         self._positions = dict(positions)
@@ -235,6 +242,8 @@ class LogReader:
     def _take(self, records_max: int) -> list[Record]:
         taken: list[Record] = []
         for place, position in self._positions.items():
+            if place in self._paused:
+                continue
             stable = self.log.stable((place.topic, place.partition))
             entries = self.log.entries[place.topic, place.partition]
             while position < stable and len(taken) < records_max:

@@ -13,6 +13,7 @@ from typing import Any
 
 import hub.delivery.lane
 import hub.delivery.role
+import hub.delivery.turn
 import hub.lanes.lane
 import hub.lanes.restore
 import hub.router.role
@@ -97,8 +98,12 @@ class Schedule:
         await asyncio.gather(*workers, moving, return_exceptions=True)
         books = {name: member.effects for name, member in self.members.items()}
         # What is refused alone parks its case: by design, and only then.
-        refused = any(what.startswith("output refused router") for what in self.chaos.happened)
-        allowed = ALLOWED | {"router parked"} if refused else ALLOWED
+        allowed = ALLOWED | {
+            f"{lane} {how}"
+            for lane in lanes
+            for how in ("parked", "behind")
+            if any(what.startswith(f"output refused {lane}") for what in self.chaos.happened)
+        }
         verdict = judge(self.sent, ledgers_of(self._seen()), books, allowed)
         verdict.notes += self.stopped
         if not quiet:
@@ -252,6 +257,8 @@ class Schedule:
             standbys=None,
             clock=ClockGuard(settings, wall=lambda: int(time.time() * 1000), steady=_steady_ms),
             stats={},
+            troubles={},
+            working={},
             worker=SimpleNamespace(restoring=lambda place: lambda progress: None),
         )
         if lane == "router":
@@ -270,6 +277,7 @@ def stand_ins(schedule: Schedule) -> Iterator[None]:
     wanted: list[tuple[Any, str, Any]] = [
         (hub.lanes.lane, "LaneProducer", LogProducer),
         (hub.lanes.lane, "Reader", LogReader),
+        (hub.delivery.turn, "Reader", LogReader),
         (hub.lanes.lane, "Store", DiskStore),
         (hub.delivery.role, "open_port", schedule.port),
         (hub.delivery.lane, "_TICK_S", TICK_S),  # an idle lane looks less often: a schedule is mostly idle
