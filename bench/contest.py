@@ -24,7 +24,7 @@ from hub.provision import provision
 
 WARM_UP = 0.2
 STEPS = 18
-STALL_S_MAX = 120.0
+STALL_S_MAX = 60.0
 STOP_S_MAX = 30.0
 _LOOK_S = 0.02
 _SIZE = {"max.message.bytes": "1114112"}

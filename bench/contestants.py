@@ -131,7 +131,8 @@ def _python(
         name=name,
         command=command,
         environment=lambda job, number: {"PYTHONPATH": str(environment.ROOT)},
-        group=(lambda job: job.name) if committed else None,
+        # A lane's offsets go to its role's group, here named after the job.
+        group=(lambda job: ("govhub." if changelog else "") + job.name) if committed else None,
         outputs=lambda job: dict.fromkeys(_topics(job, kinds).values(), job.partitions),
         changelogs=lambda job: [f"{job.name}-changelog"] if changelog else [],
         complete=lambda job: _checked(kinds, job),

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,9 @@ def environment(bootstrap: str, prefix: str, data: Path) -> dict[str, str]:
     }
 
 
-def requests(count: int) -> list[tuple[bytes, dict[str, str]]]:
-    """Signed submissions of different cases."""
-    body = samples.body("case.submitted")
-    made = []
+def requests(count: int, changes: Mapping[str, str] | None = None) -> Iterator[tuple[bytes, dict[str, str]]]:
+    """Signed submissions of different cases, one after the other. changes: to the body."""
+    body = {**samples.body("case.submitted"), **(changes or {})}
     for number in range(count):
         document = {
             "type": "case.submitted",
@@ -87,8 +87,7 @@ def requests(count: int) -> list[tuple[bytes, dict[str, str]]]:
         headers = sign_request(
             _KEY.encode(), "platform", "POST", _PATH, raw, timestamp_ms=now_ms, nonce=f"bench-{number:012d}"
         )
-        made.append((raw, {**headers, "Content-Type": "application/json"}))
-    return made
+        yield raw, {**headers, "Content-Type": "application/json"}
 
 
 async def signed(bootstrap: str, prefix: str, data: Path, count: int) -> Figures:
@@ -104,7 +103,7 @@ async def signed(bootstrap: str, prefix: str, data: Path, count: int) -> Figures
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=PARALLEL)) as http:
             await _ready(http, url, process)
-            waiting = iter(requests(count))
+            waiting = iter(list(requests(count)))
             cpu, began = cpu_seconds([process.pid]), time.perf_counter()
             refused = sum(await asyncio.gather(*(_send(http, url, waiting) for _ in range(PARALLEL))))
             seconds, used = time.perf_counter() - began, cpu_seconds([process.pid]) - cpu

@@ -29,6 +29,7 @@ PARTS: Final = {
     "router": Part("router", "case routing: the shipped router beside its peers"),
     "scaling": Part("scaling", "the shipped router with 1, 2 and 4 workers on 3, 6 and 12 partitions"),
     "gateway": Part("gateway", "signed cases a second with acks=all, beside the bare producer"),
+    "latency": Part("latency", "gateway accepted → delivery call begins, at half the capacity"),
     "state": Part("state", "millions of live cases, hundreds of lanes in one process", alone=True),
     "takeover": Part("takeover", "how long a lane stands still when its worker is killed", alone=True),
 }
