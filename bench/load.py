@@ -2,6 +2,7 @@
 600 bytes, one record in a hundred a repeat). No timing here."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from hub import directory, envelope, ids
@@ -13,7 +14,8 @@ from schemas import codec, contracts, samples, validate
 BODY_CHARACTERS = 180
 REPEAT_EVERY = 100
 _CHUNK_RECORDS = 20_000
-_BASE_MS = 1_700_000_000_000
+# Yesterday: what is older than closed_case_keep_days is refused as archived.
+_BASE_MS = int(time.time() * 1000) - 86_400_000
 
 
 def plain_item() -> tuple[str, str, str, str]:

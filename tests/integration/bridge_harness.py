@@ -106,7 +106,7 @@ def message(number: int, case: int = 0, via: str = "") -> envelope.Message:
         source="platform",
         type="case.submitted",
         subject=ids.case_number("platform", "", f"case {case}"),
-        time_ms=1_700_000_000_000 + number,
+        time_ms=2_000_000_000_000 + number,  # never older than closed_case_keep_days
         value=codec.encode(contract, body),
         via=via,
     )

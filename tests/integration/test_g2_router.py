@@ -79,10 +79,14 @@ def message(
     )
 
 
+# What is older than closed_case_keep_days would be refused as archived.
+YESTERDAY_MS = int(time.time() * 1000) - 86_400_000
+
+
 def a_case(number: int) -> list[envelope.Message]:
     item, region, owner, org = plain_item()
     case = ids.case_number("platform", "", f"case {number}")
-    at = 1_700_000_000_000
+    at = YESTERDAY_MS
     place = {"item": item, "region": region}
     steps = [message("case.submitted", case, "platform", f"{case}/0", at, itemVersion="1", **place)]
     steps.append(message("case.accepted", case, owner, f"{case}/1", at + 1_000, org=org, region=region))
