@@ -6,6 +6,8 @@ when nothing was lost, duplicated, out of order or torn, and nothing stands stil
 """
 
 import asyncio
+import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -36,7 +38,7 @@ def main(words: tuple[str, ...], again: bool, listing: bool, results: Path, page
         click.echo("\n".join(f"{name:32} {CELLS[name].about}" for name in chosen))
         return
     kept = Results(results)
-    base = results.parent / "run"
+    base = results.parent / f"run-{os.getpid()}"
     with orderly_termination():
         servers = Servers(base)
         try:
@@ -45,6 +47,7 @@ def main(words: tuple[str, ...], again: bool, listing: bool, results: Path, page
                     _one(name, kept, base, servers)
         finally:
             servers.close()
+            shutil.rmtree(base, ignore_errors=True)
     write_page(page, CELLS, kept)
     click.echo(last_line(kept, chosen))
     sys.exit(0 if kept.clean(chosen) else 1)

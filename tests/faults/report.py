@@ -1,5 +1,6 @@
 """Results of the matrix: kept per cell in one JSON file, shown as a line, written as docs/faults.md."""
 
+import fcntl
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,9 +36,12 @@ class Results:
     def __init__(self, file: Path) -> None:
         self._file = file
         self.cells: dict[str, dict[str, Any]] = {}
-        if file.exists():
-            self.cells = msgspec.json.decode(file.read_bytes())
+        self._load()
         self._commit = _commit()
+
+    def _load(self) -> None:
+        if self._file.exists():
+            self.cells = msgspec.json.decode(self._file.read_bytes())
 
     def has(self, name: str) -> bool:
         """A result that need not be made again: a finding or a skip of an earlier run is tried again."""
@@ -59,9 +63,13 @@ class Results:
         self._put(name, {"cell": name, "clean": False, "skipped": reason})
 
     def _put(self, name: str, data: dict[str, Any]) -> None:
-        self.cells[name] = {**data, "commit": self._commit}
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._file, msgspec.json.format(msgspec.json.encode(self.cells), indent=1).decode())
+        with self._file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two runs may share one file
+            self._load()
+            self.cells[name] = {**data, "commit": self._commit}
+            text = msgspec.json.format(msgspec.json.encode(self.cells), indent=1).decode()
+            write_atomically(self._file, text)
 
     def ran(self, names: Iterable[str]) -> list[dict[str, Any]]:
         """The cells among these with figures."""

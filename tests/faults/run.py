@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests.faults.verdict import Verdict, judge, ledgers_of
 from tests.faults.witness import Seen, Witness, caught_up, longest_gap_s, longest_pause_s
 from tests.faults.world import Servers, Shape, World, restarts
 
-RATE = 40.0
+RATE = 30.0
 WARM_S = 3.0
 AFTER_S = 4.0
 DRAIN_S_MAX = 75.0
@@ -32,6 +33,7 @@ class Run:
     load: Load
     witness: Witness
     facts: dict[str, Any] = field(default_factory=dict)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to one of the hub's processes."""
@@ -126,6 +128,7 @@ async def run_cell(cell: Cell, base: Path, servers: Servers) -> Outcome:
                 await _drained(run, cell)
                 seen = await caught_up(witness, settings, 10)
             finally:
+                await run.stack.aclose()
                 await sender.close()
                 witness.stop()
             verdict = await _verdict(cell, run, seen)

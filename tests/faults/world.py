@@ -4,7 +4,9 @@ settings. No fault is made here."""
 import asyncio
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -42,6 +44,7 @@ class Shape:
     database: bool = False
     broker: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
+    tmpfs: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def shares(self) -> bool:
@@ -90,6 +93,7 @@ class World:
         self.postgres: EmbeddedPostgres | None = None
         self.proxy: Proxy | None = None
         self.supervisor: Supervisor
+        self._processes: list[ProcessSpec] = []
         self.env: dict[str, str] = {}
         self.witness_bootstrap = ""
         self.gateway_urls: list[str] = []
@@ -98,6 +102,8 @@ class World:
         """Servers, topics, processes; returns when every role is ready."""
         shutil.rmtree(self.base, ignore_errors=True)
         self.base.mkdir(parents=True)
+        for path, mib in self.shape.tmpfs.items():
+            self._mount(self.base / path, mib)
         bootstrap = await self._brokers()
         self.env = {
             "HUB_KAFKA_BOOTSTRAP": bootstrap,
@@ -112,7 +118,7 @@ class World:
             "HUB_TRANSACTION_TIMEOUT_MS": str(TRANSACTION_TIMEOUT_MS),
             "HUB_BATCH_RECORDS_MAX": "50",
             **self._town_env,
-            **self.shape.env,
+            **{name: value.replace("{base}", str(self.base)) for name, value in self.shape.env.items()},
         }
         if self.shape.database:
             self.postgres = EmbeddedPostgres(self.base / "postgres", settings=POSTGRES_FOR_TESTS)
@@ -120,9 +126,25 @@ class World:
             await asyncio.to_thread(self.postgres.start)
             self.env["HUB_DATABASE_URL"] = await asyncio.to_thread(self.postgres.create_database, "hub")
         await provision(self.settings)
-        self.supervisor = Supervisor(self._specs(), self.base / "logs")
-        self._stack.callback(self.supervisor.stop)
-        await asyncio.to_thread(self.supervisor.start)
+        self._processes = self._specs()
+        self._stack.callback(self.stop_roles)
+        await asyncio.to_thread(self.start_roles)
+
+    def start_roles(self) -> None:
+        """Every process of the hub, ready."""
+        self.supervisor = Supervisor(self._processes, self.base / "logs")
+        self.supervisor.start()
+
+    def stop_roles(self) -> None:
+        """Every process of the hub, in order."""
+        self.supervisor.stop()
+
+    def _mount(self, path: Path, mib: int) -> None:
+        """A disk of this size."""
+        path.mkdir(parents=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "tmpfs", str(path)]
+        subprocess.run(mount, check=True, capture_output=True)
+        self._stack.callback(subprocess.run, ["umount", "-l", str(path)], check=False)
 
     async def _brokers(self) -> str:
         shape = self.shape
@@ -198,6 +220,17 @@ class World:
             "HUB_WORKER_ID": name,
             "HUB_DATA_DIR": str(self.base / "data" / name),
         }
+
+
+def can_mount() -> bool:
+    """Whether this process may mount a small disk."""
+    with tempfile.TemporaryDirectory() as path:
+        tried = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], capture_output=True, check=False
+        )
+        if tried.returncode == 0:
+            subprocess.run(["umount", path], check=False)
+        return tried.returncode == 0
 
 
 def serve(role: str) -> Sequence[str]:

@@ -1,5 +1,5 @@
-"""`python -m tests.simulation [SEED | FIRST-LAST]`: play schedules; a finding prints its seed, what went
-wrong and what had happened."""
+"""`python -m tests.simulation [SEED | FIRST-LAST] [first]`: play schedules (until the first finding); a
+finding prints its seed, what went wrong and what had happened."""
 
 import logging
 import sys
@@ -16,15 +16,19 @@ def main() -> int:
     first, _, last = (sys.argv[1] if len(sys.argv) > 1 else "0-999").partition("-")
     seeds = range(int(first), int(last or first) + 1)
     began, found, faults = time.perf_counter(), 0, 0
+    played = 0
     for seed in seeds:
         verdict, schedule = play(seed)
+        played += 1
         faults += len(schedule.chaos.happened)
         if not verdict.clean or not last:
             found += not verdict.clean
             print(f"seed {seed}: {verdict}\n    " + "\n    ".join(schedule.chaos.happened), flush=True)
+        if found and sys.argv[2:] == ["first"]:
+            break
     seconds = time.perf_counter() - began
-    rate = len(seeds) / seconds * 60
-    print(f"simulation: schedules={len(seeds)} faults={faults} found={found} per_minute={rate:.0f}")
+    rate = played / seconds * 60
+    print(f"simulation: schedules={played} faults={faults} found={found} per_minute={rate:.0f}")
     return 1 if found else 0
 
 
