@@ -43,6 +43,10 @@ CLOCK = "tests/unit/test_lanes_clock.py::"
 ASSIGNMENT = "tests/unit/test_lanes_assignment.py::"
 ROUTER_LANE = "tests/unit/test_router_lane.py::"
 
+BRIDGE = "tests/integration/test_g3_bridge.py::"
+SUMS = "tests/unit/test_bridge_sums.py::"
+REGIONS = "tests/unit/test_routing_regions.py::"
+
 MUTATIONS = (
     Mutation(
         "await every produce future before the commit",
@@ -360,6 +364,97 @@ MUTATIONS = (
         "            if self._apply(records):\n",
         "            if self._apply(records) or (records and changed_at):\n",
         TABLES + "test_directory_change_is_taken_while_credit_standings_keep_coming",
+    ),
+    Mutation(
+        "bridge: the cursor is in the transaction of the copies",
+        "hub/bridge/lane.py",
+        "changes = {**batch.changes, cursor_key(self.name): cursor}",
+        'changes = {**batch.changes, b"elsewhere": cursor}',
+        BRIDGE + "test_g3_the_cursor_is_read_past_open_transactions_of_other_lanes",
+    ),
+    Mutation(
+        "bridge: the cursor is read up to the high watermark",
+        "hub/bridge/lane.py",
+        "ends = await watermarks.ends([place])",
+        "ends = await reader.stable_offsets([place])",
+        BRIDGE + "test_g3_the_cursor_is_read_past_open_transactions_of_other_lanes",
+    ),
+    Mutation(
+        "bridge: one transactional id per source partition",
+        "hub/bridge/lane.py",
+        'f"{target.topic_prefix}bridge.{name}"',
+        'f"{target.topic_prefix}bridge.{name}.{id(self)}"',
+        BRIDGE + "test_g3_a_successor_fences_its_predecessor",
+    ),
+    Mutation(
+        "bridge: a topic made anew stops the lane",
+        "hub/bridge/check.py",
+        "if mark.topic_id != found.topic_id:",
+        "if False:",
+        BRIDGE + "test_g3_a_cursor_of_another_log_stops_the_lane_and_says_why",
+    ),
+    Mutation(
+        "bridge: a log that begins beyond the cursor stops the lane",
+        "hub/bridge/check.py",
+        "if found.start > mark.next:",
+        "if False:",
+        BRIDGE + "test_g3_a_log_that_begins_beyond_the_cursor_stops_the_lane",
+    ),
+    Mutation(
+        "bridge: the record copied last is compared",
+        "hub/bridge/check.py",
+        "if now != (mark.id, mark.timestamp_ms, mark.digest):",
+        "if False:",
+        BRIDGE + "test_g3_a_cursor_of_another_log_stops_the_lane_and_says_why",
+    ),
+    Mutation(
+        "bridge: nothing is copied to a hub it has been through",
+        "hub/bridge/copying.py",
+        "if self._target in via or self._region in via:",
+        "if False:",
+        BRIDGE + "test_what_has_been_through_the_other_hub_is_refused_and_not_copied",
+    ),
+    Mutation(
+        "bridge: only what carries our neighbour's mark is acknowledged",
+        "hub/bridge/acknowledging.py",
+        "if via[-1:] != (self._target,):",
+        "if False:",
+        BRIDGE + "test_an_acknowledgement_has_a_derived_id_and_is_never_acknowledged",
+    ),
+    Mutation(
+        "bridge: a schema id must mean the same in the target",
+        "hub/bridge/contracts.py",
+        "if contracts.canonical(theirs) != contracts.canonical(ours.avro):",
+        "if False:",
+        BRIDGE + "test_a_schema_id_unknown_or_different_in_the_target_pauses_the_lane",
+    ),
+    Mutation(
+        "bridge: delivered only when every member has it",
+        "hub/bridge/sums.py",
+        "    if len(said) < len(known.dispatches):\n        return None\n",
+        "",
+        SUMS + "test_what_is_told",
+    ),
+    Mutation(
+        "regions: what came through another hub goes nowhere else",
+        "hub/routing/crossing.py",
+        "if not tables.remote or message.via:",
+        "if not tables.remote:",
+        REGIONS + "test_nothing_goes_back_to_a_hub_it_came_through",
+    ),
+    Mutation(
+        "regions: the word of the deciding department's hub stands",
+        "hub/routing/crossing.py",
+        "return home is not None and passed(message.via)[-1:] == (home,)",
+        "return False",
+        REGIONS + "test_what_two_regions_say_at_the_same_moment_is_judged_at_the_deciding_departments_hub",
+    ),
+    Mutation(
+        "regions: a hub that takes part sees every message",
+        "hub/routing/destinations.py",
+        "result.extend(crossing.hubs_of(_taking_part(case, tables), message, tables))",
+        "result.extend(crossing.hubs_of((case.owner,), message, tables))",
+        REGIONS + "test_f50_f51_two_hubs_hand_over_exactly_what_one_would",
     ),
     Mutation(
         "tables nobody follows are no tables",

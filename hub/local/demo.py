@@ -75,7 +75,8 @@ def run(cases: int, kill: bool, keep: bool, regions: int, base: Path) -> int:
         crossings = asyncio.run(_crossings(hubs))
         for report in reports.values():
             console.print(member_table(report))
-        proven = [_prove(hub, console, demo.submitted_cases, data.path) for hub in hubs]
+        # The first hub takes part in every case.
+        proven = _prove(hubs[0], console, demo.submitted_cases, data.path)
         if keep:
             _keep(console)
     even = balanced(reports, crossings)
@@ -87,7 +88,7 @@ def run(cases: int, kill: bool, keep: bool, regions: int, base: Path) -> int:
             print(f"{region} {line}".lstrip(), flush=True)
     if crossings:
         print(together_line(reports, crossings), flush=True)
-    return 0 if even and all(proven) else 1
+    return 0 if even and proven else 1
 
 
 @contextlib.contextmanager
