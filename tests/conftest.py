@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from hub.embedded.kafka import EmbeddedKafka
 from tests.servers import Kafka, Postgres, kafka_server, postgres_server, unique_name
 
 
@@ -19,8 +18,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 @pytest.fixture(scope="session")
 def far_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A second, independent cluster: another region's. Started only when a test asks for it."""
-    with EmbeddedKafka(tmp_path_factory.mktemp("far-kafka")) as broker:
-        yield Kafka(broker.bootstrap)
+    with kafka_server(tmp_path_factory.mktemp("far-kafka"), "HUB_FAR_KAFKA_BOOTSTRAP") as broker:
+        yield broker
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The real servers of a test session: one Kafka broker and one PostgreSQL, started when first asked for.
 
-With HUB_KAFKA_BOOTSTRAP or HUB_DATABASE_URL set, tests run against those servers instead and start none.
+With HUB_KAFKA_BOOTSTRAP, HUB_FAR_KAFKA_BOOTSTRAP or HUB_DATABASE_URL set, tests run against those servers
+instead and start none.
 """
 
 import asyncio
@@ -53,8 +54,8 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def kafka_server(data_dir: Path) -> Iterator[Kafka]:
-    given = os.environ.get("HUB_KAFKA_BOOTSTRAP")
+def kafka_server(data_dir: Path, variable: str = "HUB_KAFKA_BOOTSTRAP") -> Iterator[Kafka]:
+    given = os.environ.get(variable)
     if given:
         yield Kafka(given)
         return

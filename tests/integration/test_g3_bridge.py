@@ -102,7 +102,7 @@ async def test_a_copy_keeps_id_case_and_body_and_names_the_hub_it_left(
 
 async def test_g3_killed_bridges_copy_everything_once_and_in_order(regions: Regions, tmp_path: Path) -> None:
     """A real process, SIGKILLed while it copies."""
-    count, cases = 4_000, 7
+    count, cases = 2_000, 7
     sent = [message(number, case=number % cases) for number in range(count)]
     await write(regions.near, DELIVER, [dispatched(one) for one in sent])
     env = {**os.environ, **regions.env, "HUB_BATCH_RECORDS_MAX": "50", "HUB_SESSION_TIMEOUT_MS": "6000"}
