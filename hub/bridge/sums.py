@@ -23,6 +23,10 @@ class Verdict(NamedTuple):
     detail: str
 
 
+# Told only after a standstill: somebody released what stood still.
+_GOES_ON: Final = Verdict("in_flight", "released", "")
+
+
 def with_line(known: Sum, disposition: str, code: str, detail: str, dispatches: tuple[str, ...]) -> Sum:
     """Our router's ledger line; the last one stands."""
     return msgspec.structs.replace(
@@ -31,13 +35,20 @@ def with_line(known: Sum, disposition: str, code: str, detail: str, dispatches: 
 
 
 def with_outcome(known: Sum, dispatch: str, told: Told) -> Sum:
-    """One member's outcome; the last one of a dispatch stands."""
-    return msgspec.structs.replace(known, outcomes={**known.outcomes, dispatch: told})
+    """One member's outcome; the last one of a dispatch stands. One that goes on again has none."""
+    outcomes = {**known.outcomes, dispatch: told}
+    if told.outcome == _GOES_ON.outcome:
+        del outcomes[dispatch]
+    return msgspec.structs.replace(known, outcomes=outcomes)
 
 
 def verdict(known: Sum) -> Verdict | None:
     """What the other hub is to be told now; None while it is under way (or held, waiting for an earlier
-    step)."""
+    step) and nothing else was told before."""
+    return _now(known) or (_GOES_ON if known.acknowledged not in ("", _GOES_ON.outcome) else None)
+
+
+def _now(known: Sum) -> Verdict | None:
     if known.disposition in ("refused", "parked"):
         return Verdict(known.disposition, known.code, known.detail)
     if known.disposition != "routed":

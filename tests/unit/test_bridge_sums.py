@@ -1,6 +1,7 @@
 """What another region is told of its message: the worst of what was said here, an end only when all have
 answered. And what is counted when two regions are compared."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,17 @@ def test_the_order_in_which_outcomes_are_read_does_not_matter(said: list[str], o
             known = sums.with_outcome(known, f"d{number}", told)
     assert outcome_of(known) == outcome_of(routed(*said))
     assert sums.is_closed(known) is (not {"parked", "in_doubt"} & set(said))
+
+
+def test_a_release_is_told_after_the_standstill_it_ends() -> None:
+    known = msgspec.structs.replace(routed("parked"), acknowledged="parked")
+    released = sums.with_outcome(known, "d0", Told("member-0", "in_flight", "released", ""))
+    assert outcome_of(released) == "in_flight"
+    assert not sums.is_closed(released)
+    done = sums.with_outcome(released, "d0", Told("member-0", "delivered", "", ""))
+    assert outcome_of(done) == "delivered"
+    redriven = msgspec.structs.replace(routed(dispatches=1), acknowledged="parked")
+    assert outcome_of(redriven) == "in_flight", "parked at the router, decided again, not yet handed over"
 
 
 def test_what_still_waits_is_not_closed() -> None:
