@@ -18,12 +18,15 @@ from hub.cli_seal_options import (
     FILE,
     IDENTITY,
     JSON,
+    MAKER,
     NEW_FILE,
     TRUST,
     book_at,
     circumstances,
     identity,
+    identity_options,
     leave,
+    maker_at,
     now_utc,
     print_data,
     read_bounded,
@@ -149,29 +152,41 @@ def _verify_pdf(data: bytes, given: Circumstances, at_signing: bool, as_json: bo
 @seal.command("new")
 @click.argument("file", type=NEW_FILE)
 @click.option("--id", "es_id", required=True, help="已审批的印章编号 / number of the approved application")
-@IDENTITY
+@identity_options(required=False)
+@MAKER
 @TRUST
 @BY
 @BOOK
 def new(
     file: Path,
     es_id: str,
-    cert: Path,
-    key: Path,
+    cert: Path | None,
+    key: Path | None,
     passphrase_file: Path | None,
+    url: str,
+    client: str,
+    client_key: Path | None,
     anchors: tuple[Path, ...],
     chain: tuple[Path, ...],
     crls: tuple[Path, ...],
     by: str,
     folder: Path | None,
 ) -> None:
-    """制作已审批的印章，写入 FILE / make an approved seal with the maker's key (--cert, --key)."""
+    """制作已审批的印章，写入 FILE / make an approved seal, with --cert and --key or by --maker."""
     from hub.seals.acts import make
-    from signing.seals.maker import LocalMaker
+    from signing.seals.maker import LocalMaker, SealMaker
 
     with told():
         given = circumstances(anchors, chain, crls)
-        maker = LocalMaker(identity(cert, key, passphrase_file), given)
+        maker: SealMaker
+        if url:
+            maker = maker_at(url, client, client_key)
+        elif cert and key:
+            maker = LocalMaker(identity(cert, key, passphrase_file), given)
+        else:
+            raise SigningError(
+                "maker", "needs --maker, or --cert and --key", zh="须给出 --maker，或 --cert 与 --key"
+            )
         made = asyncio.run(make(book_at(folder), es_id, by, given.now, maker, given))
         write_new(file, made)
     click.echo(f"已制作 / made: {file}（{len(made)} 字节 / bytes）")

@@ -4,6 +4,7 @@ What is allowed is decided in signing/seals/lifecycle.py.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -16,11 +17,13 @@ from hub.cli_seal_options import (
     BY,
     FILE,
     JSON,
+    MAKER,
     PICTURE_BYTES_MAX,
     REASON,
     book_at,
     certificates,
     leave,
+    maker_at,
     now_utc,
     print_data,
     read_bounded,
@@ -146,6 +149,19 @@ def destroy(es_id: str, reason: str, by: str, folder: Path | None) -> None:
     _act(folder, "destroy", es_id, by, {"reason": reason}, "已销毁 / destroyed")
 
 
+@click.command("tell")
+@click.argument("es_id")
+@MAKER
+@BOOK
+def tell_(es_id: str, url: str, client: str, client_key: Path | None, folder: Path | None) -> None:
+    """把挂失、替换或销毁告知制章系统，可重复 / tell the seal-making system; may be repeated."""
+    from hub.seals.acts import tell
+
+    with told():
+        stage = asyncio.run(tell(book_at(folder), es_id, maker_at(url, client, client_key)))
+    click.echo(f"已告知 / told: {es_id} {stage}")
+
+
 @click.command("list")
 @BOOK
 @JSON
@@ -189,4 +205,4 @@ def log(folder: Path | None, head: str, as_json: bool) -> None:
     leave(known)
 
 
-BOOK_COMMANDS = (apply_, approve, reject, issue_, lose, destroy, list_, log)
+BOOK_COMMANDS = (apply_, approve, reject, issue_, lose, destroy, tell_, list_, log)

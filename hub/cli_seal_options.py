@@ -20,6 +20,7 @@ from signing.issuing import Identity
 from signing.keys import load_key
 from signing.provider import SoftwareProvider
 from signing.seals.checking import Circumstances
+from signing.seals.maker import SealMaker
 from signing.seals.model import SEAL_BYTES_MAX
 from signing.trust import Trust
 
@@ -54,14 +55,28 @@ TRUST = options(
     click.option("--chain", multiple=True, type=FILE, help="中间证书 / intermediate certificates (PEM)"),
     click.option("--crl", "crls", multiple=True, type=FILE, help="吊销列表 / revocation list (DER)"),
 )
-IDENTITY = options(
-    click.option("--cert", required=True, type=FILE, help="证书 / certificate (PEM)"),
-    click.option("--key", required=True, type=FILE, help="加密的私钥文件 / encrypted key file"),
+
+
+def identity_options(required: bool) -> Callable[[Any], Any]:
+    """Certificate and key of who signs."""
+    return options(
+        click.option("--cert", required=required, type=FILE, help="证书 / certificate (PEM)"),
+        click.option("--key", required=required, type=FILE, help="加密的私钥文件 / encrypted key file"),
+        click.option(
+            "--passphrase-file",
+            type=FILE,
+            help="口令文件；不给则提示输入 / file with the key's passphrase, else asked",
+        ),
+    )
+
+
+IDENTITY = identity_options(required=True)
+MAKER = options(
+    click.option("--maker", "url", default="", help="制章系统地址 / address of the seal-making system"),
     click.option(
-        "--passphrase-file",
-        type=FILE,
-        help="口令文件；不给则提示输入 / file with the key's passphrase, else asked",
+        "--maker-client", "client", default="govhub", show_default=True, help="本方标识 / who we are"
     ),
+    click.option("--maker-key-file", "client_key", type=FILE, help="共享密钥文件 / file with the shared key"),
 )
 
 
@@ -136,3 +151,12 @@ def write_new(path: Path, data: bytes) -> None:
 
 def leave(good: bool) -> None:
     raise SystemExit(0 if good else 1)
+
+
+def maker_at(url: str, client: str, client_key: Path | None) -> SealMaker:
+    """The seal-making system at an address."""
+    from adapters.rest.seal_maker import HttpSealMaker
+
+    if client_key is None:
+        raise SigningError("maker-key-file", "is missing", zh="缺少共享密钥文件 --maker-key-file")
+    return HttpSealMaker(url, client, read_bounded(client_key, 1024).strip())

@@ -46,6 +46,7 @@ ROUTER_LANE = "tests/unit/test_router_lane.py::"
 BRIDGE = "tests/integration/test_g3_bridge.py::"
 SUMS = "tests/unit/test_bridge_sums.py::"
 REGIONS = "tests/unit/test_routing_regions.py::"
+SEALS = "tests/unit/test_seal_commands.py::"
 
 MUTATIONS = (
     Mutation(
@@ -511,6 +512,27 @@ MUTATIONS = (
         "            await self._resting.rest(leaving=True)\n",
         "            pass\n",
         REPAIR + "test_g4_planned_stop_lets_a_blind_call_end_and_begins_no_other",
+    ),
+    Mutation(
+        "one writer of the seal book at a time",
+        "hub/seals/book.py",
+        "            fcntl.flock(descriptor, fcntl.LOCK_EX)\n",
+        "",
+        SEALS + "test_two_writers_make_one_chain",
+    ),
+    Mutation(
+        "a line cut by a crash is removed before the next is written",
+        "hub/seals/book.py",
+        "            try:\n                os.ftruncate(descriptor, len(whole))\n",
+        "            try:\n",
+        SEALS + "test_a_line_cut_by_a_crash_does_not_count_and_does_not_block",
+    ),
+    Mutation(
+        "the use of a seal is written down before the signature is handed out",
+        "hub/seals/acts.py",
+        '    book.add("sign", es_id, by, given.now, detail)\n',
+        "",
+        SEALS + "test_f79_a_seal_that_is_lost_while_somebody_signs_gives_no_signature",
     ),
 )
 

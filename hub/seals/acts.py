@@ -106,13 +106,17 @@ async def make(
     return seal
 
 
-async def withdraw(
-    book: SealBook, act: str, es_id: str, by: str, at: datetime, reason: str, maker: SealMaker
-) -> Entry:
-    """挂失 or 销毁: in force here as soon as it is written, then told to the seal-making system."""
-    entry = book.add("lose" if act == "lose" else "destroy", es_id, by, at, {"reason": reason})
-    await maker.withdraw(es_id, "lost" if act == "lose" else "destroyed", at, reason)
-    return entry
+async def tell(book: SealBook, es_id: str, maker: SealMaker) -> Stage:
+    """Tell the seal-making system that a seal was lost, replaced or destroyed, as the book has it. May be
+    repeated until it answers: in force here is what the book says, told or not."""
+    life = book.life(es_id)
+    if life.stage not in ("lost", "replaced", "destroyed"):
+        raise _not(es_id, life.stage, "lost")
+    act = {"lost": "lose", "destroyed": "destroy"}.get(life.stage, "issue")
+    lines = [line for line in book.read()[0] if line.es_id == es_id and line.act == act]
+    reason = str(lines[-1].detail.get("reason", "")) if lines else ""
+    await maker.withdraw(es_id, life.stage, life.since, reason)
+    return life.stage
 
 
 def sign(
@@ -135,10 +139,14 @@ def sign(
 def _must_be(book: SealBook, es_id: str, stage: Stage) -> SealLife:
     life = book.life(es_id)
     if life.stage != stage:
-        raise SigningError(
-            "stage",
-            f"{es_id} is {life.stage}, must be {stage}",
-            STANDARD,
-            zh=f"印章 {es_id} {STAGES_ZH[life.stage]}，须为{STAGES_ZH[stage]}",
-        )
+        raise _not(es_id, life.stage, stage)
     return life
+
+
+def _not(es_id: str, found: Stage, wanted: Stage) -> SigningError:
+    return SigningError(
+        "stage",
+        f"{es_id} is {found}, must be {wanted}",
+        STANDARD,
+        zh=f"印章 {es_id} {STAGES_ZH[found]}，须为{STAGES_ZH[wanted]}",
+    )

@@ -6,18 +6,29 @@ import base64
 import json
 import shutil
 import threading
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from hub.cli import govhub
+from hub.seals import acts
+from hub.seals.acts import plan_of
 from hub.seals.book import SealBook
 from hub.seals.trial import write_trial
+from signing.certificates import parse_pem
 from signing.errors import SigningError
+from signing.issuing import Identity
 from signing.keys import encode_key, load_key
 from signing.provider import SoftwareProvider
+from signing.seals.checking import Circumstances
+from signing.seals.maker import accept_made
+from signing.seals.making import make_seal
+from signing.seals.model import Picture
+from signing.trust import Trust
+from stubs.seal_maker import SealMakingSystem
 
 PROVIDER = SoftwareProvider()
 
@@ -162,6 +173,22 @@ def test_f79_a_withdrawn_seal_refuses_and_what_it_signed_is_told_apart(desk: Des
     assert desk.run(*words, "--at-signing").exit_code == 0
 
 
+def test_f79_a_seal_that_is_lost_while_somebody_signs_gives_no_signature(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal = desk.to_use()
+
+    def meanwhile(*given: object) -> bytes:
+        desk.done("lose", "A1", "--reason", "遗失", "--by", "王五")
+        return b"a signature that must not get out"
+
+    monkeypatch.setattr(acts, "seal_document", meanwhile)
+    refused = desk.sign(seal)
+    assert refused.exit_code == 1
+    assert not (desk.folder / "doc.sig").exists()
+    assert [line.act for line in SealBook(desk.book).read()[0]][-1] == "lose"
+
+
 def test_f79_a_second_person_approves(desk: Desk) -> None:
     desk.apply()
     refused = desk.run("approve", "A1", "--by", "张三")
@@ -193,6 +220,58 @@ def test_a_renewal_stops_the_old_seal(desk: Desk) -> None:
         "replaced",
         "issued",
     ]
+
+
+def test_f79_a_seal_making_system_elsewhere_makes_and_is_told(desk: Desk) -> None:
+    """Through the port: what comes back is compared with the application, and a repeat changes nothing."""
+    passphrase = (desk.trial / "passphrase").read_bytes().strip()
+    root, certificate = (parse_pem((desk.trial / f"{n}.pem").read_bytes())[0] for n in ("root", "maker"))
+    maker = Identity(certificate, load_key(desk.trial / "maker.key", passphrase, PROVIDER))
+    given = Circumstances(Trust((root,)), PROVIDER, datetime.now(UTC))
+    shared = desk.folder / "shared"
+    shared.write_bytes(b"0123456789abcdef\n")
+    desk.apply()
+    desk.done("approve", "A1", "--by", "李四")
+    with SealMakingSystem({"govhub": b"0123456789abcdef"}, maker, given) as system:
+        at = ("--maker", system.url, "--maker-key-file", shared)
+        words = ("--id", "A1", "--anchor", desk.trial / "root.pem", "--by", "王五")
+        stranger = desk.run("new", desk.folder / "a.esl", *words, *at, "--maker-client", "x")
+        assert stranger.exit_code == 1
+        assert "401" in stranger.output
+        desk.done("new", desk.folder / "a.esl", *words, *at)
+        desk.done("issue", "A1", "--to", "赵六", "--by", "王五")
+        assert desk.sign(desk.folder / "a.esl").exit_code == 0
+        assert desk.run("tell", "A1", *at).exit_code == 1  # it is in use
+        desk.done("lose", "A1", "--reason", "遗失", "--by", "王五")
+        for _ in range(2):
+            desk.done("tell", "A1", *at)
+        assert system.statuses["A1"][0] == "lost"
+    assert "no answer" in desk.run("tell", "A1", *at).output
+
+
+def test_f79_a_maker_that_returns_another_seal_is_refused(desk: Desk) -> None:
+    passphrase = (desk.trial / "passphrase").read_bytes().strip()
+    root, certificate = (parse_pem((desk.trial / f"{n}.pem").read_bytes())[0] for n in ("root", "maker"))
+    maker = Identity(certificate, load_key(desk.trial / "maker.key", passphrase, PROVIDER))
+    given = Circumstances(Trust((root,)), PROVIDER, datetime.now(UTC))
+    desk.apply()
+    book = SealBook(desk.book)
+    plan = plan_of(book, book.life("A1"))
+    assert accept_made(make_seal(plan, maker, given), plan, given).es_id == "A1"
+    other = Picture("PNG", b"another picture", 42, 42)
+    signers = (certificate,)
+    for wrong in (
+        {"es_id": "A2"},
+        {"name": "别的章"},
+        {"picture": other},
+        {"signers": signers},
+        {"valid_until": plan.valid_until - timedelta(days=1)},
+        {"type": 2},
+        {"version": 1},
+    ):
+        made = make_seal(replace(plan, **wrong), maker, given)  # type: ignore[arg-type]
+        with pytest.raises(SigningError, match="is not what was applied for"):
+            accept_made(made, plan, given)
 
 
 def test_the_log_tells_a_changed_or_shortened_book(desk: Desk) -> None:
