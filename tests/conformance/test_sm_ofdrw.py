@@ -111,8 +111,11 @@ def test_we_verify_what_ofdrw_writes_and_seals(
     words = ("seal", written, out, version, tmp_path / "seal.esl", SIGNER.key.secret.hex())
     assert witness.ask(*words, tmp_path / "signer.der", mode) == ("ok", "")
     verdict = check_ofd(out.read_bytes(), replace(GIVEN, now=datetime.now(UTC)))
-    assert {step.name: step.en for step in steps_of(verdict) if step.outcome in ("failed", "unknown")} == {}
-    assert verdict.valid
+    undecided = {step.name: step.outcome for step in steps_of(verdict) if step.outcome in ("failed", "unknown")}
+    # In GM/T 0031 ofdrw writes a time without zone in a form of its own: told, and not called valid.
+    told = {"signature.time": "unknown", "signature.timestamp": "unknown"} if version == 1 else {}
+    assert undecided == told
+    assert verdict.valid == (version == 4)
 
 
 def test_ofdrw_shows_text_and_seal(witness: Witness, tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ def test_ofdrw_shows_text_and_seal(witness: Witness, tmp_path: Path) -> None:
         pixels = page.convert("RGB")
         scale = pixels.width / 210
         seal = pixels.crop(tuple(round(mm * scale) for mm in (129, 219, 171, 261)))  # type: ignore[arg-type]
-        red = sum(1 for r, g, b in seal.getdata() if r > 180 and g < 90 and b < 90)
+        red = sum(1 for r, g, b in seal.get_flattened_data() if r > 180 and g < 90 and b < 90)
     assert red > 100
 
 
