@@ -21,6 +21,7 @@ ROLES: Final = {
     "router": "hub.router",
     "delivery": "hub.delivery.role",
     "evidence": "hub.evidence.role",
+    "notices": "hub.notices.app",
     "projector": "hub.projector.app",
     "views": "hub.views",
     "console": "hub.console.app",

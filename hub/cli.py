@@ -11,6 +11,7 @@ import click
 
 from hub import cli_repair
 from hub.app import ROLES, run_role
+from hub.cli_notices import notices
 from hub.cli_ofd import ofd
 from hub.cli_seal import seal
 from hub.config import Settings, SettingsError
@@ -283,6 +284,7 @@ def evidence_verify(file: Path, anchors: Path, as_json: bool) -> None:
     sys.exit(0 if verify_file(file, anchors, as_json) else 1)
 
 
+govhub.add_command(notices)
 govhub.add_command(ofd)
 govhub.add_command(seal)
 

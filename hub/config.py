@@ -83,6 +83,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     evidence_tsa_url: str = ""
     evidence_interval_ms: int = 10_000
     evidence_leaves_max: int = 1_000
+    # notices to applicants: seal and keys, what the QR code leads to, who stands in the foot line
+    notices_dir: Path | None = None
+    notices_passphrase: bytes = b""
+    notices_font: Path | None = None
+    notices_query_url: str = ""
+    notices_issuer: str = "一体化政务服务平台"
+    notices_batch_max: int = 20
     # certificates whose end is announced, besides those of evidence_dir
     certificates_dir: Path | None = None
 
@@ -230,6 +237,12 @@ _PARSERS: Final[dict[str, Any]] = {
     "closed_case_keep_days": _whole(1, 36_500),
     "park_brake_percent": _whole(1, 100),
     "park_brake_window": _whole(10, 100_000),
+    "notices_dir": _path,
+    "notices_passphrase": _key,
+    "notices_font": _path,
+    "notices_query_url": _http,
+    "notices_issuer": _text,
+    "notices_batch_max": _whole(1, 1_000),
     "certificates_dir": _path,
     "evidence_dir": _path,
     "evidence_passphrase": _key,

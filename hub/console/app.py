@@ -13,7 +13,7 @@ from litestar.response import Redirect, Response
 
 from hub import directory
 from hub.config import Settings
-from hub.console import entry, pages
+from hub.console import entry, notices, pages
 from hub.console.accounts import Accounts
 from hub.console.database import Database, DatabaseAway
 from hub.console.live import Live
@@ -52,6 +52,7 @@ def build_app(console: Console) -> Litestar:
     return Litestar(
         route_handlers=[
             *(pages.overview, pages.cases, pages.timeline, pages.unmask, pages.standing, pages.audit),
+            notices.notice,
             *(entry.login_page, entry.log_in, entry.log_out, entry.language),
             *(entry.accounts_page, entry.create_account),
             *(static, healthz, readyz, metrics),

@@ -60,6 +60,7 @@ ACTS: Final[Labels] = {
     "log_in": ("登录", "signed in"),
     "log_in_failed": ("登录失败", "sign-in failed"),
     "log_out": ("退出", "signed out"),
+    "take_notice": ("下载通知书", "took a notice"),
     "unmask": ("查看完整信息", "unmasked"),
     "create_account": ("新建账号", "created an account"),
 }

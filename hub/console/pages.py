@@ -179,6 +179,7 @@ def _number(request: AnyRequest) -> str:
 async def _timeline(request: AnyRequest, session: Any, number: str, *, masked: bool) -> Response[str]:
     try:
         case, messages, dispatches = await queries.case(console_of(request).database, number)
+        notices = await queries.notices(console_of(request).database, number)
     except DatabaseAway:
         return await page(request, "away.html", session, status=503)
     by_message: dict[str, list[Any]] = {}
@@ -206,6 +207,7 @@ async def _timeline(request: AnyRequest, session: Any, number: str, *, masked: b
         number=number,
         case=case,
         entries=entries,
+        notices=notices,
         unmasked=not masked,
         may_unmask=session.may(Role.OPERATOR, Role.APPROVER),
         item=console_of(request).directory.items.get(case["item"]) if case else None,

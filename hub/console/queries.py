@@ -12,6 +12,7 @@ BEHIND_SHOWN_MAX: Final = 50
 MESSAGES_SHOWN_MAX: Final = 500
 DISPATCHES_SHOWN_MAX: Final = 5_000
 AUDIT_SHOWN_MAX: Final = 200
+NOTICES_SHOWN_MAX: Final = 50
 
 _RECENT: Final = "SELECT * FROM cases ORDER BY updated_at DESC NULLS LAST LIMIT $1"
 _BY_NUMBER: Final = "SELECT * FROM cases WHERE case_no LIKE $2 || '%' ORDER BY case_no LIMIT $1"
@@ -37,6 +38,9 @@ SELECT (SELECT count(*) FROM messages WHERE disposition = 'held') AS held,
   (SELECT count(*) FROM messages WHERE disposition = 'parked') + (SELECT count(*) FROM dispatches WHERE
   outcome = 'parked') AS parked,
   (SELECT count(*) FROM dispatches WHERE outcome = 'in_doubt') AS in_doubt"""
+_NOTICES: Final = (
+    "SELECT id, kind, title, made_at FROM notices WHERE case_no = $1 ORDER BY made_at, id LIMIT $2"
+)
 _AS_OF: Final = "SELECT as_of, lag, now() AS now FROM projector_status"
 
 
@@ -61,6 +65,16 @@ async def case(database: Database, number: str) -> tuple[Any | None, list[Any], 
     messages = await database.fetch(_MESSAGES, number, MESSAGES_SHOWN_MAX)
     dispatches = await database.fetch(_DISPATCHES, number, DISPATCHES_SHOWN_MAX)
     return row, messages, dispatches
+
+
+async def notices(database: Database, number: str) -> list[Any]:
+    """The notices of one case that lie ready, the oldest first. Raises DatabaseAway."""
+    return await database.fetch(_NOTICES, number, NOTICES_SHOWN_MAX)
+
+
+async def notice(database: Database, id_: str) -> Any | None:
+    """One notice, or None. Raises DatabaseAway."""
+    return await database.row("SELECT case_no, title, ofd_sm3, pdf_sm3 FROM notices WHERE id = $1", id_)
 
 
 async def standing_messages(database: Database, disposition: str) -> list[Any]:

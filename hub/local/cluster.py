@@ -21,10 +21,13 @@ from hub.embedded.kafka import EmbeddedKafka
 from hub.embedded.postgres import EmbeddedPostgres
 from hub.embedded.process import free_port
 from hub.local.evidence import make_keys
+from hub.local.notices import notices_env
 from hub.provision import provision
 from hub.supervisor import ProcessSpec, Supervisor
 
 ROLES: Final = ("gateway", "router", "delivery", "evidence", "projector", "views", "console", "sync")
+# What a person looks at beside the exchange itself; the books do not need it.
+SHOWN_ROLES: Final = (*ROLES, "notices")
 STUBS: Final = ("platform", "dept-a", "dept-b", "s08", "credit", "nation", "supervision")
 # Member -> the stub process that plays it.
 PLAYED_BY: Final = {
@@ -172,6 +175,8 @@ class LocalHub:
         keys = make_keys(path, self.secrets.token_key)
         self.env |= keys.everybody
         self._own_env = {"evidence": keys.evidence_role} | dict.fromkeys(STUBS, keys.members)
+        if "notices" in self._roles:
+            self._own_env["notices"] = notices_env(path, self.secrets.token_key, self.urls["console"])
         for member, stub in PLAYED_BY.items():
             prefix = f"HUB_MEMBER_{member.upper().replace('-', '_')}_"
             self.env[prefix + "URL"] = self.urls[stub]

@@ -23,8 +23,9 @@ from hub.books.reconcile import reconcile
 from hub.books.regions import Crossing, balanced, crossing, together_line
 from hub.books.render import last_lines, member_table
 from hub.evidence.commands import summary
-from hub.local.cluster import DataDirectory, LocalHub, pages
+from hub.local.cluster import SHOWN_ROLES, DataDirectory, LocalHub, pages
 from hub.local.evidence import prove_one
+from hub.local.notices import notices_made
 from hub.local.regions import two_hubs
 from hub.supervisor import orderly_termination
 
@@ -75,6 +76,8 @@ def run(cases: int, kill: bool, keep: bool, regions: int, base: Path) -> int:
         crossings = asyncio.run(_crossings(hubs))
         for report in reports.values():
             console.print(member_table(report))
+        made = sum(notices_made(hub.settings) for hub in hubs)
+        console.print(f"已制作通知书 / notices made so far (OFD, PDF): {made}")
         # The first hub takes part in every case.
         proven = _prove(hubs[0], console, demo.submitted_cases, data.path)
         if keep:
@@ -93,7 +96,7 @@ def run(cases: int, kill: bool, keep: bool, regions: int, base: Path) -> int:
 
 @contextlib.contextmanager
 def _one_hub(data: DataDirectory) -> Iterator[list[LocalHub]]:
-    with LocalHub(data) as hub:
+    with LocalHub(data, roles=SHOWN_ROLES) as hub:
         yield [hub]
 
 

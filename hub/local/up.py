@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hub.local.cluster import DataDirectory, LocalHub, pages
+from hub.local.cluster import SHOWN_ROLES, DataDirectory, LocalHub, pages
 from hub.local.first_case import curl_lines
 from hub.supervisor import orderly_termination
 
@@ -18,7 +18,7 @@ def run(base: Path) -> int:
     if data.recovered:
         console.print(f"沿用数据目录 / using the data in {data.path}")
     began = time.monotonic()
-    with orderly_termination(), LocalHub(data, stubs=()) as hub:
+    with orderly_termination(), LocalHub(data, roles=SHOWN_ROLES, stubs=()) as hub:
         hub.provision()
         hub.start()
         for name, address in pages(hub):

@@ -1,3 +1,4 @@
-"""Notices to applicants (通知书): what happened in a case as sealed OFD and signed PDF, one of each per event.
-Templates are data; layout is pure; only the role writes files and rows. What a seal is stands in signing/.
+"""Notices to applicants (通知书): what happened in a case, sealed as OFD and signed as PDF.
+One pair for each event. Templates are data; layout is pure; only the role writes files and rows. What a seal
+is stands in signing/.
 """

@@ -1,5 +1,6 @@
 """Role notices: reads case.events read_committed and makes the notice of each event that calls for one, once.
-The loop and its retries live here; words in facts.py, pages in layout.py, seals in sealing.py, rows in store.py.
+The loop and its retries live here; words in facts.py, pages in layout.py, seals in sealing.py, rows in
+store.py.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -19,7 +19,7 @@ from hub.config import Settings
 from hub.envelope import from_record
 from hub.errors import BrokerAway
 from hub.health import health_server
-from hub.kafka import KafkaError, Reader, Record, TopicPartition
+from hub.kafka import KafkaError, Reader, Record
 from hub.notices import store
 from hub.notices.facts import SUBMITTED, CaseFacts, Notice, case_facts, notice_of
 from hub.notices.fonts import typefaces
@@ -61,7 +61,7 @@ class Maker:
     def make(self, notice: Notice, now: datetime) -> store.Row:
         """Blocking. Raises SigningError when the seal may not be used or the notice cannot be laid out,
         OSError."""
-        folder = notices_folder(self._settings)
+        folder = store.notices_folder(self._settings)
         places = {form: store.file_of(folder, notice.id, form) for form in store.FORMS}
         if all(path.exists() for path in places.values()):
             ofd, pdf = (path.read_bytes() for path in places.values())
@@ -72,11 +72,6 @@ class Maker:
             ofd = store.keep(places["ofd"], self._sealer.ofd(laid, now))
             pdf = store.keep(places["pdf"], self._sealer.pdf(laid, now))
         return store.Row(notice, now, sm3_hex(ofd), sm3_hex(pdf))
-
-
-def notices_folder(settings: Settings) -> Path:
-    """Where the files lie: beside the uploaded files."""
-    return settings.files_dir / "notices"
 
 
 class Notices:
@@ -121,9 +116,7 @@ class Notices:
 
     async def _work(self, records: list[Record]) -> store.Batch:
         read, failures = _read(records)
-        opened = {
-            message.subject: case_facts(body) for _, message, body in read if message.type == SUBMITTED
-        }
+        opened = {message.subject: case_facts(body) for _, message, body in read if message.type == SUBMITTED}
         known = await store.cases(self._connection, sorted({message.subject for _, message, _ in read}))
         rows = []
         for record, message, body in read:
@@ -139,8 +132,8 @@ class Notices:
         for record in records:
             known_position = self._positions[record.partition]
             moves[record.partition] = (known_position, record.offset + 1)
-        for _, offset, event_id, error in failures:
-            log.error("notice_failed", offset=offset, event=event_id, error=error)
+        for _, offset, event_id, text in failures:
+            log.error("notice_failed", offset=offset, event=event_id, error=text)
         return store.Batch(opened, rows, failures, moves)
 
     def metrics(self) -> Mapping[str, float]:
@@ -148,7 +141,8 @@ class Notices:
         return {"govhub_notices_made_total": self.made, "govhub_notices_failed_total": self.failed}
 
 
-# A case whose submission this hub never saw (taken over, or a department's own): its notices name the event only.
+# A case whose submission this hub never saw (taken over, a department's own): its notices name the event
+# only.
 _UNKNOWN: Final = CaseFacts("本事项", "", "申请人", 0)
 
 

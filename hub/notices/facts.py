@@ -1,4 +1,4 @@
-"""What a notice can say: facts of a case from its submission, facts of an event, and which template they fill.
+"""What a notice can say: facts of a case from its submission, facts of an event, which template they fill.
 Pure: the same records give the same notice; no font, page or file here.
 """
 

@@ -1,4 +1,4 @@
-"""A notice laid out on A4: title, number, salutation, paragraphs, tables, signature line, QR code, page numbers.
+"""A notice laid out on A4: title, number, salutation, paragraphs, tables, signature line, QR code, pages.
 Pure: notice, typefaces and query address in, drawing out; where the seal goes comes with it.
 """
 
@@ -65,12 +65,16 @@ class _Sheet:
         face = self._faces[font]
         if face is not None and face.covers(character):
             return face.advance(character)
-        return 0.5 if character < "\u2e80" and character not in "“”‘’…—·" else 1.0
+        if character >= "\u2e80" or character in "“”‘’…—·":
+            return 1.0
+        return 0.68 if character.isupper() else 0.52
 
     def width(self, text: str, size: float, font: int = REGULAR) -> float:
         return sum(self.advance(character, font) for character in text) * size
 
-    def write(self, text: str, x: float, y: float, size: float, font: int = REGULAR, colour: Colour = BLACK) -> None:
+    def write(
+        self, text: str, x: float, y: float, size: float, font: int = REGULAR, colour: Colour = BLACK
+    ) -> None:
         """One line with its baseline at y, cut where the font changes. A character beyond the basic plane
         stands alone: readers count it as one or as two."""
         run, run_font, at = "", -1, x
@@ -125,7 +129,9 @@ def _pieces(text: str) -> list[str]:
     return found
 
 
-def lay_out(notice: Notice, faces: tuple[Typeface | None, Typeface | None], query_url: str, issuer: str) -> Laid:
+def lay_out(
+    notice: Notice, faces: tuple[Typeface | None, Typeface | None], query_url: str, issuer: str
+) -> Laid:
     """The notice on paper. `query_url` is what the QR code leads to (empty: it says the case number);
     `issuer` stands in the foot line."""
     sheet = _Sheet(faces)

@@ -1,5 +1,5 @@
 """A drawing as PDF pages: the same marks at the same places as in the OFD. Signing is not here.
-Fonts are embedded as TrueType; text without a font program names Adobe's standard Song face, which readers have.
+Fonts are embedded as TrueType; text without a font program names Adobe's Song face, which readers have.
 """
 
 from __future__ import annotations

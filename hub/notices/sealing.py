@@ -1,6 +1,6 @@
 """The seal and the keys that notices are signed with: a folder of files, and a trial set of them.
-The folder holds seal.esl, signer.pem and .key (SM2), pdf.pem and .key (EC), root.pem, picture.png; the passphrase
-of the keys comes from the settings and lies nowhere beside them.
+The folder holds seal.esl, signer.pem and .key (SM2), pdf.pem and .key (EC), root.pem, picture.png; the
+passphrase of the keys comes from the settings and lies nowhere beside them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where notices lie: two files by derived name, a row that lists them, and how far the topic was read.
-A file is written aside and linked into its name, which fails when the name is taken: so an event has one notice,
-whoever made it and however often it was tried.
+A file is written aside and linked into its name, which fails when the name is taken: so an event has one
+notice, whoever made it and however often it was tried.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from hub.config import Settings
 from hub.notices.facts import CaseFacts, Notice
 
 FORMS: Final = ("ofd", "pdf")
@@ -48,6 +49,11 @@ class Batch:
     rows: Sequence[Row]
     failures: Sequence[tuple[int, int, str, str]]
     moves: Mapping[int, tuple[int, int]]
+
+
+def notices_folder(settings: Settings) -> Path:
+    """Beside the uploaded files: the console finds them, and one backup holds both."""
+    return settings.files_dir / "notices"
 
 
 def file_of(folder: Path, id_: str, form: str) -> Path:

@@ -1,5 +1,5 @@
 """A small TrueType font of just the characters of one document, from outlines that a larger font gave.
-Every OFD and PDF reader shows TrueType outlines; not every one knows the CFF outlines of today's Chinese fonts.
+Every OFD and PDF reader shows TrueType outlines; not every one knows the CFF outlines of Chinese fonts today.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ class Pen:
         if on:
             self._last = point
 
-    def moveTo(self, to: Point) -> None:  # noqa: N802 — the pen protocol's own names
+    def moveTo(self, to: Point) -> None:
         self.contours.append([])
         self._put(to, True)
 
-    def lineTo(self, to: Point) -> None:  # noqa: N802
+    def lineTo(self, to: Point) -> None:
         self._put(to, True)
 
-    def qCurveTo(self, control: Point, to: Point) -> None:  # noqa: N802
+    def qCurveTo(self, control: Point, to: Point) -> None:
         self._put(control, False)
         self._put(to, True)
 
-    def curveTo(self, first: Point, second: Point, to: Point) -> None:  # noqa: N802
+    def curveTo(self, first: Point, second: Point, to: Point) -> None:
         start = self._last
         off = [to[i] - 3 * second[i] + 3 * first[i] - start[i] for i in (0, 1)]
         error = math.hypot(*off) * math.sqrt(3) / 36
@@ -71,16 +71,18 @@ class Pen:
             slope_a, slope_b = (_slope(start, first, second, to, t) for t in (low, high))
             step = (high - low) / 3
             # The quadratic whose control point lies between those of the cubic piece.
-            control = tuple((3 * (a[i] + slope_a[i] * step + b[i] - slope_b[i] * step) - a[i] - b[i]) / 4 for i in (0, 1))
+            control = tuple(
+                (3 * (a[i] + slope_a[i] * step + b[i] - slope_b[i] * step) - a[i] - b[i]) / 4 for i in (0, 1)
+            )
             self._put((control[0], control[1]), False)
             self._put(b, True)
 
-    def closePath(self) -> None:  # noqa: N802
+    def closePath(self) -> None:
         contour = self.contours[-1]
         if len(contour) > 1 and contour[0] == contour[-1]:
             contour.pop()
 
-    def endPath(self) -> None:  # noqa: N802
+    def endPath(self) -> None:
         self.closePath()
 
     def glyph(self, advance: int) -> Glyph:
@@ -109,9 +111,7 @@ def _cubic(a: Point, b: Point, c: Point, d: Point, t: float) -> Point:
 
 def _slope(a: Point, b: Point, c: Point, d: Point, t: float) -> Point:
     u = 1 - t
-    x, y = (
-        3 * (u * u * (b[i] - a[i]) + 2 * u * t * (c[i] - b[i]) + t * t * (d[i] - c[i])) for i in (0, 1)
-    )
+    x, y = (3 * (u * u * (b[i] - a[i]) + 2 * u * t * (c[i] - b[i]) + t * t * (d[i] - c[i])) for i in (0, 1))
     return x, y
 
 
@@ -214,7 +214,8 @@ def _names(name: str) -> bytes:
 
 def _checksum(data: bytes) -> int:
     padded = data + bytes(-len(data) % 4)
-    return sum(struct.unpack(f">{len(padded) // 4}I", padded)) & 0xFFFFFFFF
+    words: tuple[int, ...] = struct.unpack(f">{len(padded) // 4}I", padded)
+    return sum(words) & 0xFFFFFFFF
 
 
 def _assembled(tables: Mapping[bytes, bytes]) -> bytes:

@@ -111,7 +111,9 @@ def test_we_verify_what_ofdrw_writes_and_seals(
     words = ("seal", written, out, version, tmp_path / "seal.esl", SIGNER.key.secret.hex())
     assert witness.ask(*words, tmp_path / "signer.der", mode) == ("ok", "")
     verdict = check_ofd(out.read_bytes(), replace(GIVEN, now=datetime.now(UTC)))
-    undecided = {step.name: step.outcome for step in steps_of(verdict) if step.outcome in ("failed", "unknown")}
+    undecided = {
+        step.name: step.outcome for step in steps_of(verdict) if step.outcome in ("failed", "unknown")
+    }
     # In GM/T 0031 ofdrw writes a time without zone in a form of its own: told, and not called valid.
     told = {"signature.time": "unknown", "signature.timestamp": "unknown"} if version == 1 else {}
     assert undecided == told
