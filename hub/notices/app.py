@@ -133,7 +133,7 @@ class Notices:
             known_position = self._positions[record.partition]
             moves[record.partition] = (known_position, record.offset + 1)
         for _, offset, event_id, text in failures:
-            log.error("notice_failed", offset=offset, event=event_id, error=text)
+            log.error("notice_failed", offset=offset, event_id=event_id, error=text)
         return store.Batch(opened, rows, failures, moves)
 
     def metrics(self) -> Mapping[str, float]:

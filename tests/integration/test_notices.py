@@ -159,7 +159,7 @@ async def test_an_event_that_cannot_be_read_is_told_and_stops_nothing(log: Log, 
     )
     made = await Role(log).run()
     assert (made.made, made.failed) == (1, 1)
-    assert "Unknown" in (await database.fetchval("SELECT error FROM notice_failures"))
+    assert "unknown schema id" in (await database.fetchval("SELECT error FROM notice_failures"))
 
 
 async def test_killed_while_it_works_then_started_again(log: Log, database: Any, tmp_path: Path) -> None:
