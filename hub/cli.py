@@ -151,6 +151,28 @@ def redrive(number: str, reason: str) -> None:
     click.echo(f"已提交重投 / redrive handed to the router: {number}")
 
 
+@govhub.group()
+def bridge() -> None:
+    """通往其他区域的桥 / the bridge to another region."""
+
+
+@bridge.command("cursor")
+@click.argument("input_", metavar="TOPIC-PARTITION")
+@click.argument("offset", type=click.IntRange(0))
+@click.option("--reason", required=True, help="原因，记入日志 / why; recorded")
+def bridge_cursor(input_: str, offset: int, reason: str) -> None:
+    """让停止的桥通道从此位置继续 / let a stopped bridge lane go on at this offset: what lies below is not
+    copied, what lies above is."""
+    from hub.bridge.repair import set_cursor
+    from hub.bridge.role import find_ends
+
+    async def work() -> None:
+        mark = await set_cursor(await find_ends(_settings()), input_, offset, reason)
+        click.echo(f"{input_}: {mark.next}  {mark.id}")
+
+    _run(work())
+
+
 @govhub.command("reconcile")
 @click.option("--full", is_flag=True, help="重读全部保留的记录 / re-read all that is retained")
 @click.option("--book", "books", multiple=True, metavar="NAME=URL", help="成员账簿 / a member's own book")

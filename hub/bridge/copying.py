@@ -2,6 +2,7 @@
 case.inbound. Pure: records in, records out."""
 
 import time
+from typing import Final
 
 import structlog
 
@@ -11,11 +12,13 @@ from hub.delivery.records import DISPATCH_HEADER, KIND_HEADER
 from hub.kafka import Output, Record
 from hub.routing.crossing import VIA_SEPARATOR, passed
 from schemas import codec, contracts
+from schemas.errors import ContractError
 
 log = structlog.get_logger()
 
-_INBOUND = "case.inbound"
-_VIA = "ce_via"
+_INBOUND: Final = "case.inbound"
+_VIA: Final = "ce_via"
+_DETAIL_CHARS_MAX: Final = 1_000
 
 
 class Copying:
@@ -45,8 +48,13 @@ class Copying:
                 continue
             via = passed(message.via)
             if self._target in via or self._region in via:
-                log.error("bridge.loop", message_id=message.id, via=message.via, target=self._target)
-                batch.reports.append(self._loop(record, message))
+                why = f"已经过该枢纽 / has been through this hub already: via={message.via}"
+                batch.reports.append(self._not_copied(record, message, "refused", "via_loop", why))
+                continue
+            try:
+                codec.schema_id(record.value)
+            except ContractError as error:
+                batch.reports.append(self._not_copied(record, message, "parked", "undecodable", str(error)))
                 continue
             batch.outputs.append((_INBOUND, self._copy(record, (*via, self._region))))
         return batch
@@ -57,8 +65,11 @@ class Copying:
         headers.append((_VIA, VIA_SEPARATOR.join(via).encode()))
         return record.key, record.value, headers, record.timestamp
 
-    def _loop(self, record: Record, message: envelope.Message) -> Report:
-        """It has been there already: refused in our own ledger."""
+    def _not_copied(
+        self, record: Record, message: envelope.Message, outcome: str, code: str, detail: str
+    ) -> Report:
+        """The line of our own ledger for a dispatch that does not leave."""
+        log.error("bridge.not_copied", message_id=message.id, code=code, reason=detail, target=self._target)
         extra = dict(record.headers)
         dispatch = extra.get(DISPATCH_HEADER, b"").decode() or ids.dispatch_id(message.id, self._target)
         body = {
@@ -67,9 +78,9 @@ class Copying:
             "caseNo": message.subject,
             "member": self._target,
             "kind": extra.get(KIND_HEADER, b"").decode() or message.type,
-            "outcome": "refused",
-            "code": "via_loop",
-            "detail": f"已经过该枢纽 / has been through this hub already: via={message.via}"[:1_000],
+            "outcome": outcome,
+            "code": code,
+            "detail": detail[:_DETAIL_CHARS_MAX],
             "attempts": 0,
             "at": int(time.time() * 1000),
             "behind": None,

@@ -51,6 +51,35 @@ class BridgeStats(msgspec.Struct):
     last_copy_ms: int = 0
 
 
+async def own_entries(target: Settings, lane: str) -> dict[bytes, bytes]:
+    """What a lane's transactions left on the target's bridge.changelog. Its producer must have been started:
+    then nothing more is added. Raises BrokerAway.
+
+    Other lanes write there too, so the last stable offset may be held back by one of their open
+    transactions: below it our own last cursor could be missing. The high watermark cannot; a reader
+    passes it when all of them have ended.
+    """
+    place = TopicPartition(target.topic(CHANGELOG), 0)
+    watermarks, reader = HighWatermarks(target), Reader(target)
+    entries: dict[bytes, bytes] = {}
+    try:
+        await watermarks.start()
+        await reader.start()
+        ends = await watermarks.ends([place])
+        async for records in reader.read_to(await reader.start_offsets([place]), ends):
+            for record in records:
+                if not is_of(record.key, lane):
+                    continue
+                if record.value is None:
+                    entries.pop(record.key, None)
+                else:
+                    entries[record.key] = record.value
+    finally:
+        await reader.stop()
+        await watermarks.stop()
+    return entries
+
+
 class BridgeLane:
     """One lane, opened, run and closed by its owner (role.py)."""
 
@@ -88,7 +117,7 @@ class BridgeLane:
         copied record itself · 4 seek. Raises BrokerAway, Fenced, LaneStopped.
         """
         await self._producer.start()
-        entries = await self._own_entries()
+        entries = await own_entries(self._ends.target, self.name)
         for reader in self._readers.values():
             await reader.start()
         raw = entries.get(cursor_key(self.name))
@@ -103,33 +132,6 @@ class BridgeLane:
         await self._find()
         for place, reader in self._readers.items():
             reader.assign({place: self._positions[place]})
-
-    async def _own_entries(self) -> dict[bytes, bytes]:
-        """What this lane's transactions left on the target's bridge.changelog.
-
-        Other lanes write there too, so the last stable offset may be held back by one of their open
-        transactions: below it our own last cursor could be missing. The high watermark cannot; a reader
-        passes it when all of them have ended.
-        """
-        place = TopicPartition(self._ends.target.topic(CHANGELOG), 0)
-        watermarks, reader = HighWatermarks(self._ends.target), Reader(self._ends.target)
-        entries: dict[bytes, bytes] = {}
-        try:
-            await watermarks.start()
-            await reader.start()
-            ends = await watermarks.ends([place])
-            async for records in reader.read_to(await reader.start_offsets([place]), ends):
-                for record in records:
-                    if not is_of(record.key, self.name):
-                        continue
-                    if record.value is None:
-                        entries.pop(record.key, None)
-                    else:
-                        entries[record.key] = record.value
-        finally:
-            await reader.stop()
-            await watermarks.stop()
-        return entries
 
     async def _find(self) -> None:
         """Where each input goes on."""
@@ -201,9 +203,10 @@ class BridgeLane:
     async def _step(self, records: list[Record]) -> None:
         """Take records, and commit when there is something to write or the cursor has waited long enough."""
         batch = self._work.take(records)
-        for record in records:
-            place = TopicPartition(record.topic, record.partition)
-            self._marks[self._named(place)] = mark_of(record, self._topic_ids[record.topic])
+        if records:
+            last = records[-1]  # all are of one input
+            place = TopicPartition(last.topic, last.partition)
+            self._marks[self._named(place)] = mark_of(last, self._topic_ids[last.topic])
         if records and self._moved_at is None:
             self._moved_at = time.monotonic()
         if self._moved_at is None:

@@ -16,6 +16,7 @@ from hub import ids
 from hub.bridge.contracts import TargetContracts
 from hub.bridge.lane import BridgeStats, Ends
 from hub.bridge.model import Cursor, cursor_key, decode, encode
+from hub.bridge.repair import set_cursor
 from hub.bridge.role import find_ends
 from hub.errors import Fenced, HubError, LaneStopped
 from hub.kafka import Admin, LaneProducer, write_all
@@ -297,6 +298,12 @@ async def test_g3_a_topic_made_anew_stops_the_lane_although_its_records_are_the_
         await until(there, "not made")
     await write(regions.near, DELIVER, [dispatched(message(number)) for number in range(2)])
     assert "made anew" in await stopped(ends, known)
+    # A person compared both books and says where it goes on.
+    await set_cursor(ends, f"{DELIVER}-0", 2, "records 0 and 1 are over there")
+    await copy(regions, ends, known, range(2, 3))
+    assert await arrived(regions) == [message(number).id for number in range(3)]
+    with pytest.raises(HubError, match="outside the log"):
+        await set_cursor(ends, f"{DELIVER}-0", 99, "a slip of the finger")
 
 
 async def test_g3_a_log_that_begins_beyond_the_cursor_stops_the_lane(
@@ -309,6 +316,10 @@ async def test_g3_a_log_that_begins_beyond_the_cursor_stops_the_lane(
     await write(regions.near, DELIVER, [dispatched(message(number)) for number in range(4, 6)])
     await trim(regions.near, DELIVER, 5)
     assert "beyond the cursor" in await stopped(ends, known)
+    await set_cursor(ends, f"{DELIVER}-0", 5, "record 4 was handed over by telephone")
+    async with running(copying(ends, known)):
+        await until(lambda: has(regions, 5), "does not go on")
+    assert await arrived(regions) == [message(number).id for number in (0, 1, 2, 3, 5)]
 
 
 async def test_g3_without_a_cursor_a_trimmed_log_stops_the_lane(
