@@ -23,6 +23,7 @@ from signing import der, sm2_math
 from signing.errors import SigningError
 from signing.pem import pem
 from signing.provider import PrivateKey, SoftwareProvider
+from signing.remote import read_reference
 
 KEY_FILE_BYTES_MAX = 32 * 1024
 PASSPHRASE_BYTES_MIN = 12
@@ -48,6 +49,8 @@ def encode_key(
     key: PrivateKey, passphrase: bytes, *, cipher: CipherName = "SM4-CBC", rounds: int = PBKDF2_ROUNDS
 ) -> bytes:
     """EncryptedPrivateKeyInfo in PEM (RFC 5958, PBES2 with PBKDF2-HMAC-SHA256): OpenSSL 3 reads it too."""
+    if key.held_by is not None:
+        raise SigningError("key", "is held by a signature server and never leaves it", _STANDARD)
     if len(passphrase) < PASSPHRASE_BYTES_MIN:
         raise SigningError("passphrase", f"must have at least {PASSPHRASE_BYTES_MIN} bytes")
     oid, key_bytes = _CIPHERS[cipher]
@@ -107,12 +110,16 @@ def write_key(path: Path, key: PrivateKey, passphrase: bytes, *, cipher: CipherN
 
 
 def load_key(path: Path, passphrase: bytes, provider: SoftwareProvider) -> PrivateKey:
-    """Read a key file. Raises OSError, or SigningError also when others than its owner may read the file."""
+    """Read a key file, or a reference to a key in a signature server. Raises OSError, or SigningError also
+    when others than its owner may read the file."""
     mode = path.stat().st_mode
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
         raise SigningError(f"key file {path.name}", "must be readable by its owner only (chmod 600)")
     with path.open("rb") as file:
-        return decode_key(file.read(KEY_FILE_BYTES_MAX + 1), passphrase, provider)
+        text = file.read(KEY_FILE_BYTES_MAX + 1)
+    if text.lstrip()[:1] == b"{":
+        return read_reference(text, path.parent)
+    return decode_key(text, passphrase, provider)
 
 
 def _private_key_info(key: PrivateKey) -> bytes:

@@ -58,13 +58,21 @@ class PublicKey:
     point: bytes = b""
 
 
+class KeyHolder(Protocol):
+    """Where a key is held that does not leave its place: a signature server, an HSM."""
+
+    def sign(self, key: PrivateKey, data: bytes, scheme: Scheme | None = None) -> bytes: ...
+    def decrypt(self, key: PrivateKey, ciphertext: bytes) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
-    """`secret` is the 32-byte scalar for SM2, PKCS#8 DER otherwise, a handle with a remote provider. Never
-    shown."""
+    """`secret` is the 32-byte scalar for SM2, PKCS#8 DER otherwise, and a handle when `held_by` holds the
+    key. Never shown."""
 
     public: PublicKey
     secret: bytes = field(repr=False)
+    held_by: KeyHolder | None = field(default=None, repr=False, compare=False)
 
 
 class Sm2(Protocol):
@@ -170,13 +178,18 @@ class SoftwareProvider:
         return _international(_load_pkcs8(secret))
 
     def sign(self, key: PrivateKey, data: bytes, scheme: Scheme | None = None) -> bytes:
-        """DER for SM2 and ECDSA, raw for RSA. SM2 signs with the default ID 1234567812345678."""
+        """DER for SM2 and ECDSA, raw for RSA. SM2 signs with the default ID 1234567812345678. A key that is
+        held elsewhere signs there."""
         scheme = scheme_for(key.public, scheme)
+        if key.held_by is not None:
+            return key.held_by.sign(key, data, scheme)
         return self.sign_digest(key, signed_digest(key.public, data, scheme), scheme)
 
     def sign_digest(self, key: PrivateKey, digest: bytes, scheme: Scheme) -> bytes:
         """A signature over what `signed_digest` gave: what a signature server is asked for."""
         scheme_for(key.public, scheme)
+        if key.held_by is not None:
+            raise SigningError("key", "is held elsewhere and signs there only")
         if len(digest) != DIGEST_BYTES:
             raise SigningError("digest", f"must have {DIGEST_BYTES} bytes")
         if scheme == "SM2-SM3":
@@ -218,6 +231,8 @@ class SoftwareProvider:
         if key.public.kind != "SM2":
             raise SigningError("decryption key", "must be SM2", "GB/T 32918.4")
         sm2_math.check_ciphertext(ciphertext)
+        if key.held_by is not None:
+            return key.held_by.decrypt(key, ciphertext)
         return self._sm2.decrypt(key.secret, ciphertext)
 
 

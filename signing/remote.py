@@ -9,11 +9,14 @@ import base64
 import binascii
 import http.client
 import json
+import os
 import re
 import secrets
 import ssl
+import stat
 import threading
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -130,7 +133,7 @@ class RemoteProvider:
         public = read_public_key(_bytes(answer, "spki", 2048))
         if answer.get("kind") != public.kind:
             raise _refused("answers with a key of another kind than it says")
-        return PrivateKey(public, name.encode())
+        return PrivateKey(public, name.encode(), self)
 
     def _call(self, method: str, path: str, asked: dict[str, Any] | None) -> dict[str, Any]:
         body = b"" if asked is None else json.dumps(asked).encode()
@@ -204,6 +207,34 @@ class RemoteProvider:
                 self._host, self._port, timeout=self._timeout_s, context=self._tls
             )
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+
+
+def read_reference(text: bytes, folder: Path) -> PrivateKey:
+    """The key that a reference file names: JSON with url, client, client_key_file (beside the reference,
+    readable by its owner only), key, and where wanted timeout_ms and ca_file. Asks the server. Raises
+    SigningError."""
+    try:
+        said = json.loads(text)
+        names = {name: said[name] for name in ("url", "client", "client_key_file", "key")}
+        timeout_ms, ca_file = said.get("timeout_ms", TIMEOUT_MS_DEFAULT), said.get("ca_file")
+        if not all(isinstance(value, str) for value in names.values()) or not isinstance(timeout_ms, int):
+            raise TypeError("wrong types")
+        shared = folder / names["client_key_file"]
+        if os.name == "posix" and stat.S_IMODE(shared.stat().st_mode) & 0o077:
+            raise SigningError(f"key file {shared.name}", "must be readable by its owner only (chmod 600)")
+        secret = shared.read_bytes().strip()
+        server = RemoteProvider(
+            names["url"],
+            names["client"],
+            secret,
+            timeout_ms=timeout_ms,
+            ca_file=str(folder / ca_file) if ca_file else None,
+        )
+    except SigningError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as bad:
+        raise SigningError("key reference", f"is not well formed: {type(bad).__name__}", _STANDARD) from bad
+    return server.key(names["key"])
 
 
 def _left(until: float) -> float:

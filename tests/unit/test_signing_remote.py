@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from signing.errors import SigningError
 from signing.issuing import Identity, issue, make_authority
+from signing.keys import encode_key, load_key
 from signing.provider import KeyKind, PrivateKey, Provider, SoftwareProvider
 from signing.remote import ANSWER_BYTES_MAX, RemoteProvider
 from signing.seals.checking import Circumstances, check_signature
@@ -80,6 +82,48 @@ def refused(work: Callable[[], object]) -> str:
         work()
     assert told.value.zh
     return told.value.en
+
+
+@pytest.fixture
+def reference(server: SignatureServer, tmp_path: Path) -> Path:
+    """What lies where a key file would lie."""
+    (tmp_path / "shared").write_bytes(SHARED + b"\n")
+    (tmp_path / "shared").chmod(0o600)
+    file = tmp_path / "signer.key"
+    said = {"url": server.url, "client": CLIENT, "client_key_file": "shared", "key": "sm2"}
+    file.write_text(json.dumps(said))
+    file.chmod(0o600)
+    return file
+
+
+def test_a_reference_in_place_of_a_key_file_signs_at_the_server(reference: Path) -> None:
+    """Whoever reads key files can use a signature server, without knowing it."""
+    key = load_key(reference, b"", LOCAL)
+    assert key.public == KEYS["sm2"].public
+    assert KEYS["sm2"].secret not in repr(key).encode()
+    assert LOCAL.verify(key.public, b"x", LOCAL.sign(key, b"x"))
+    assert LOCAL.decrypt(key, LOCAL.encrypt(key.public, b"session key")) == b"session key"
+    assert "never leaves" in refused(lambda: encode_key(key, b"a long passphrase"))
+    assert "held elsewhere" in refused(lambda: LOCAL.sign_digest(key, bytes(32), "SM2-SM3"))
+
+
+def test_a_bad_reference_is_one_error(reference: Path) -> None:
+    said = json.loads(reference.read_text())
+    for wrong in (
+        {"url": 7},
+        {"client_key_file": "missing"},
+        {"key": "nobody"},
+        {"timeout_ms": "1"},
+        {"ca_file": 7},
+    ):
+        reference.write_text(json.dumps(said | wrong))
+        refused(lambda: load_key(reference, b"", LOCAL))
+    for text in ("{", "{}", "{" * 20_000):
+        reference.write_text(text)
+        refused(lambda: load_key(reference, b"", LOCAL))
+    reference.write_text(json.dumps(said))
+    (reference.parent / "shared").chmod(0o644)
+    assert "chmod 600" in refused(lambda: load_key(reference, b"", LOCAL))
 
 
 def test_strangers_and_unknown_keys_are_refused(server: SignatureServer, remote: RemoteProvider) -> None:
