@@ -47,6 +47,8 @@ BRIDGE = "tests/integration/test_g3_bridge.py::"
 SUMS = "tests/unit/test_bridge_sums.py::"
 REGIONS = "tests/unit/test_routing_regions.py::"
 SEALS = "tests/unit/test_seal_commands.py::"
+OFD = "tests/unit/test_signing_ofd.py::"
+NOTICES = "tests/integration/test_notices.py::"
 
 MUTATIONS = (
     Mutation(
@@ -533,6 +535,48 @@ MUTATIONS = (
         '    book.add("sign", es_id, by, given.now, detail)\n',
         "",
         SEALS + "test_f79_a_seal_that_is_lost_while_somebody_signs_gives_no_signature",
+    ),
+    Mutation(
+        "OFD: what was added after sealing is told",
+        "signing/ofd/checking.py",
+        "        _coverage_step(ofd, document, signature, own),\n",
+        "",
+        OFD + "test_what_was_done_to_a_sealed_document_is_told_by_step_and_file",
+    ),
+    Mutation(
+        "OFD: a reader that walks the entries meets the files of the directory",
+        "signing/ofd/package.py",
+        "        if entry.offset != following:\n",
+        "        if entry.offset < 0:\n",
+        OFD + "test_an_entry_that_only_a_streaming_reader_sees_is_refused",
+    ),
+    Mutation(
+        "OFD: an entry has the name that the directory gives it",
+        "signing/ofd/package.py",
+        " or told != (entry.flags, entry.method, entry.moment, entry.raw_name)",
+        "",
+        OFD + "test_a_package_that_two_readers_could_read_differently_is_refused",
+    ),
+    Mutation(
+        "OFD: a protected list of signatures takes no further seal",
+        "signing/ofd/sealing.py",
+        "    _must_be_open(ofd, document)\n",
+        "",
+        OFD + "test_a_document_whose_list_of_signatures_is_protected_takes_no_further_seal",
+    ),
+    Mutation(
+        "a notice that is there is never written again",
+        "hub/notices/store.py",
+        "        os.link(draft, path)\n",
+        "        os.replace(draft, path)\n",
+        "tests/unit/test_notices.py::test_a_file_that_is_there_is_never_written_again",
+    ),
+    Mutation(
+        "notices: the position moves only from the value that is known",
+        "hub/notices/store.py",
+        '            if moved != "UPDATE 1":\n',
+        '            if moved == "":\n',
+        NOTICES + "test_a_second_process_cannot_write_a_batch_again",
     ),
 )
 

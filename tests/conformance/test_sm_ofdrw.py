@@ -1,7 +1,7 @@
 """A second opinion: ofdrw, an implementation that is not ours, verifies, renders and seals OFD documents.
 
-Its helper lies in tests/conformance/java and is built by Maven; without Java, Maven or the packages these
-tests are skipped and say so."""
+Its helper lies in tests/conformance/java/ofdrw and is built by Maven; without Java, Maven or the packages
+these tests are skipped and say so."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from signing.ofd.checking import check_ofd, steps_of
 from signing.ofd.sealing import Place, seal_ofd, sign_with
 from tests.ofd_samples import GIVEN, OLD_SEAL, SEAL, SIGNER, changed, plain, sealed, sealed_twice
 
-JAVA_FOLDER = Path(__file__).parent / "java"
+JAVA_FOLDER = Path(__file__).parent / "java" / "ofdrw"
 BUILD_TIMEOUT_S = 150
 
 
@@ -74,7 +74,7 @@ def witness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Witness]:
     )
     if built.returncode:
         pytest.skip(f"ofdrw cannot be had here: {built.stdout.strip()[:200]}")
-    jars, source = str(folder / "jars" / "*"), JAVA_FOLDER / "src" / "main" / "java" / "OfdWitness.java"
+    jars, source = str(folder / "jars" / "*"), JAVA_FOLDER / "OfdWitness.java"
     subprocess.run([javac, "-encoding", "UTF-8", "-d", folder, "-cp", jars, source], check=True)
     process = Witness(f"{folder}:{jars}")
     yield process

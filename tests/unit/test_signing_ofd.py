@@ -234,6 +234,20 @@ def test_nobody_seals_with_anothers_seal_and_nothing_broken_is_sealed() -> None:
         seal_ofd(broken, SEAL, (Place(1, 90, 90),), sign_with(SEAL, SIGNER, GIVEN), GIVEN)
 
 
+def test_a_document_whose_list_of_signatures_is_protected_takes_no_further_seal() -> None:
+    files = contents(sealed())
+    listed = "Doc_0/Signs/Signatures.xml"
+    digest = base64.b64encode(sm3(files[listed]))
+    line = b'<ofd:Reference FileRef="/%b"><ofd:CheckValue>%b</ofd:CheckValue></ofd:Reference>'
+    end = b"</ofd:References>"
+    closed = files[f"{SIGN}/Signature.xml"].replace(end, line % (listed.encode(), digest) + end)
+    files[f"{SIGN}/Signature.xml"] = closed
+    files[f"{SIGN}/SignedValue.dat"] = sign_with(SEAL, SIGNER, GIVEN)(closed, f"/{SIGN}/Signature.xml")
+    assert check_ofd(packed(files), GIVEN).valid
+    with pytest.raises(SigningError, match="no further seal"):
+        seal_ofd(packed(files), SEAL, (Place(1, 90, 90),), sign_with(SEAL, SIGNER, GIVEN), GIVEN)
+
+
 # --- the container
 
 
@@ -249,6 +263,13 @@ def raw_zip(*entries: tuple[str, bytes], announced: int | None = None) -> bytes:
         listing += struct.pack("<3H2L", 0, 0, 0, 0, offset) + name.encode()
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, len(entries), len(entries), len(listing), len(body), 0)
     return body + listing + end
+
+
+def renamed_in_its_header() -> bytes:
+    """The directory says OFD.xml, the entry itself another name: two readers, two documents."""
+    data = sealed()
+    assert data.startswith(b"PK\x03\x04")
+    return data.replace(b"OFD.xml", b"OFX.xml", 1)
 
 
 BOMB = packed({"OFD.xml": bytes(FILE_BYTES_MAX + 1)})
@@ -272,6 +293,7 @@ EVIL = {
     "one name in two cases": raw_zip(("OFD.xml", b"<x/>"), ("ofd.XML", b"<y/>")),
     "length that lies": raw_zip(("OFD.xml", b"<x/>"), announced=2**32 - 2),
     "more files than allowed": raw_zip(*((f"f{n}", b"") for n in range(4_097))),
+    "another name in the entry than in the directory": renamed_in_its_header(),
     "zip bomb": BOMB,
     "zip bomb with a small announced size": BOMB.replace(
         struct.pack("<L", FILE_BYTES_MAX + 1), struct.pack("<L", 100)
@@ -297,19 +319,27 @@ def test_a_package_that_two_readers_could_read_differently_is_refused(name: str)
     assert verdict.seals == ()
 
 
-def test_an_entry_that_only_a_streaming_reader_sees_is_refused() -> None:
-    """A second OFD.xml between two entries, which no directory lists."""
+@pytest.mark.parametrize("place", ["start", "middle", "end"])
+def test_an_entry_that_only_a_streaming_reader_sees_is_refused(place: str) -> None:
+    """A second OFD.xml before, between or after the entries, which no directory lists."""
     data = sealed()
     hidden = raw_zip(("OFD.xml", b"<other/>"))
     hidden = hidden[: hidden.index(b"PK\x01\x02")]
-    end = struct.Struct("<4s4H2LH")
-    start = end.unpack(data[-22:])[6]
-    fields = list(end.unpack(data[-22:]))
-    fields[6] = start + len(hidden)
-    patched = data[:start] + hidden + data[start:-22] + end.pack(*fields)
+    (start,) = struct.unpack("<L", data[-6:-2])
+    at = {"start": 0, "middle": data.index(b"PK\x03\x04", 4), "end": start}[place]
+    listing = bytearray(data[start:-22])
+    entry = 0
+    while entry < len(listing):
+        name, extra, note = struct.unpack_from("<3H", listing, entry + 28)
+        (offset,) = struct.unpack_from("<L", listing, entry + 42)
+        struct.pack_into("<L", listing, entry + 42, offset + len(hidden) * (offset >= at))
+        entry += 46 + name + extra + note
+    ending = data[-22:-6] + struct.pack("<L", start + len(hidden)) + data[-2:]
+    patched = data[:at] + hidden + data[at:start] + bytes(listing) + ending
     with zipfile.ZipFile(io.BytesIO(patched)) as archive:
         assert archive.testzip() is None  # an ordinary reader sees nothing wrong
-    assert "archive" in failed(patched)["package.format"]
+        assert archive.read("OFD.xml") == contents(data)["OFD.xml"]
+    assert "package.format" in failed(patched)
 
 
 def test_packages_of_other_writers_with_data_descriptors_are_read() -> None:
