@@ -90,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     notices_query_url: str = ""
     notices_issuer: str = "一体化政务服务平台"
     notices_batch_max: int = 20
+    evidence_exchange_ms: int = 3_600_000
     # certificates whose end is announced, besides those of evidence_dir
     certificates_dir: Path | None = None
 
@@ -249,4 +250,5 @@ _PARSERS: Final[dict[str, Any]] = {
     "evidence_tsa_url": _http,
     "evidence_interval_ms": _MS,
     "evidence_leaves_max": _whole(1, 100_000),
+    "evidence_exchange_ms": _MS,
 }

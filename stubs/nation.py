@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from adapters.tables.front_end import prepare
+from stubs import witness
 from stubs.model import SHANGHAI, Event
 from stubs.rest_server import RestServer
 from stubs.settings import StubSettings
@@ -221,7 +222,11 @@ def nation_application(settings: StubSettings, storage: Storage) -> tuple[web.Ap
     server = RestServer(
         settings, storage, None, None, lambda: None, stats=collector.stats, pending=collector.pending
     )
-    return server.application(), collector.run
+    application = server.application()
+    signer = settings.signers.get(settings.name)
+    if signer is not None:
+        application.router.add_post(witness.PATH, witness.Witness(settings.name, signer, storage).take)
+    return application, collector.run
 
 
 def _event(dispatch_id: str, line: Any, project_no: str) -> Event:

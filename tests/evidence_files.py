@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hub import ids
-from hub.evidence.document import FORMAT, Content, Document
+from hub.evidence.document import FORMAT, Anchored, Content, Countersigned, Document
 from hub.evidence.export import of_case
 from hub.evidence.identity import ANCHORS, load_identity, make_directory, read_anchors
 from hub.evidence.leaves import (
@@ -24,6 +24,7 @@ from hub.evidence.leaves import (
 from hub.kafka import Record
 from hub.router.outbox import CHAIN_HEADER
 from schemas import codec, contracts
+from signing.anchors import NO_ANCHOR, Anchor, Countersignature
 from signing.evidence import NO_STATEMENT, Chain
 from signing.issuing import Identity
 from signing.provider import SoftwareProvider
@@ -157,7 +158,32 @@ def signed(interval: Interval, signer: str = "signer", stamper: str = "tsa") -> 
     )
 
 
-def document(*, receipts: bool = False) -> Document:
+def anchored(intervals: Sequence[Interval], *, later: Sequence[Interval] = ()) -> Anchored:
+    """An anchor over the newest of each lane, countersigned by the nation; `later` lie between file and
+    anchor."""
+    newest = {one.statement.lane: one.statement for one in (*intervals, *later)}
+    lanes = {lane: (one.sequence, one.digest().hex()) for lane, one in newest.items()}
+    anchor = Anchor("某省交换枢纽", 0, NOW_MS, NO_ANCHOR, lanes)
+    said = Countersignature("nation", anchor.digest(), NOW.isoformat()).to_bytes()
+    nation, signer = identity("nation"), identity("signer")
+    return Anchored(
+        text=anchor.to_bytes().decode(),
+        signature=PROVIDER.sign(signer.key, anchor.to_bytes()),
+        certificate=signer.certificate.raw,
+        timestamp=b"",
+        countersigned=[
+            Countersigned(
+                peer="nation",
+                text=said.decode(),
+                signature=PROVIDER.sign(nation.key, said),
+                certificate=nation.certificate.raw,
+            )
+        ],
+        links=[one.statement.to_bytes().decode() for one in later],
+    )
+
+
+def document(*, receipts: bool = False, witnessed: bool = False) -> Document:
     """An honest file: two intervals of one ledger, one of the other, other cases between."""
     ledger = LedgerLane("case.routed-0", NEW, chained=True)
     first, chain = linked([routed(0, 0), routed(1, 1, "46OTHER"), routed(2, 2)], Chain())
@@ -169,6 +195,8 @@ def document(*, receipts: bool = False) -> Document:
         closed(ledger, second),
         closed(outcomes, [delivered(n, n * 2, signed_by=by) for n in range(3)]),
     ]
+    third, chain = linked([routed(9, 9, "46OTHER")], chain)
+    later = closed(ledger, third)
     return Document(
         format=FORMAT,
         case=CASE,
@@ -180,4 +208,5 @@ def document(*, receipts: bool = False) -> Document:
             for one in of_case([read_part(part) for part in parts_of(interval)], CASE)
         ],
         roots=[signed(interval) for interval in intervals],
+        anchors=[anchored(intervals, later=[later])] if witnessed else [],
     )

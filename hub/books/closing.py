@@ -252,8 +252,9 @@ async def publish(settings: Settings, signer: Signer, closing: Closing, checkpoi
         return [(key, value, [], now_ms) for key, value in records]
 
     key = b"%d" % closing.number
-    await _commit(
+    await commit_alone(
         settings,
+        _TRANSACTIONAL_ID,
         {
             (settings.topic(TOPIC), 0): outputs([(key, msgspec.json.encode(signed))]),
             (settings.topic(checkpoints.TOPIC), 0): outputs(checkpoints.to_records(checkpoint)),
@@ -262,11 +263,13 @@ async def publish(settings: Settings, signer: Signer, closing: Closing, checkpoi
     return signed
 
 
-async def _commit(settings: Settings, outputs: dict[tuple[str, int], list[Output]]) -> None:
-    producer = LaneProducer(settings, settings.topic(_TRANSACTIONAL_ID))
+async def commit_alone(settings: Settings, name: str, outputs: dict[tuple[str, int], list[Output]]) -> None:
+    """One transaction of the only writer called `name`: whoever wrote before under it is fenced. Raises
+    Fenced, BrokerAway, UnknownOutcome."""
+    producer = LaneProducer(settings, settings.topic(name))
     try:
         await producer.start()
         offsets: dict[TopicPartition, int] = {}
-        await producer.commit(outputs, offsets, f"{settings.topic_prefix}govhub.books")
+        await producer.commit(outputs, offsets, f"{settings.topic_prefix}govhub.{name}")
     finally:
         await producer.close()

@@ -127,6 +127,7 @@ class Member(_Strict, frozen=True, kw_only=True):
     subscribes: tuple[str, ...] = ()
     contact: Text
     source_systems: tuple[str, ...] = ()
+    evidence_roots: bool = False
     hub: str = ""
 
 

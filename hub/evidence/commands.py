@@ -76,6 +76,8 @@ def show(report: Report) -> None:
         click.echo(f"签名 / signed by: {signer}")
     for stamper in sorted({one.stamped_by for one in report.proven}):
         click.echo(f"时间戳 / stamped by: {stamper}")
+    for witness in sorted(set(report.witnesses)):
+        click.echo(f"会签 / countersigned by: {witness}")
     click.echo("未证明 / not proven:")
     for zh, en in report.unproven:
         click.echo(f"  {zh} / {en}")
@@ -88,5 +90,5 @@ def summary(report: Report) -> str:
     signed = sum(bool(one.receiver) for one in report.proven)
     return (
         f"evidence: case={report.case} proven={len(report.proven)} receivers_signed={signed} "
-        f"failed={failed} ok={'yes' if report.ok else 'no'}"
+        f"countersigned={len(report.witnesses)} failed={failed} ok={'yes' if report.ok else 'no'}"
     )

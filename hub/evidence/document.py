@@ -10,6 +10,7 @@ from hub.evidence.leaves import SignedRoot
 FORMAT: Final = "govhub-evidence-1"
 FILE_BYTES_MAX: Final = 256 * 1024 * 1024
 HANDOVERS_MAX: Final = 50_000
+LINKS_MAX: Final = 20_000
 
 
 class NoDocument(Exception):
@@ -53,6 +54,7 @@ class Anchored(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     text: str
     signature: bytes
     certificate: bytes
+    timestamp: bytes
     countersigned: list[Countersigned]
     links: list[str] = []
 

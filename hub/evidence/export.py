@@ -12,13 +12,15 @@ import msgspec
 from hub import envelope, ids
 from hub.config import Settings
 from hub.errors import HubError
-from hub.evidence.document import FORMAT, HANDOVERS_MAX, Content, Document, HandOver
+from hub.evidence.document import FORMAT, HANDOVERS_MAX, LINKS_MAX, Anchored, Content, Document, HandOver
+from hub.evidence.exchange import ANCHORS, KeptAnchor
 from hub.evidence.lane import LEAVES, ROOTS
 from hub.evidence.leaves import LEDGERS, Part, SignedRoot, canonical, joined, read_part
 from hub.gateway.intake import without_nulls
 from hub.kafka import Reader, Record, TopicPartition, open_reader, partition_of
 from schemas.codec import decode
 from schemas.errors import ContractError
+from signing.anchors import Anchor
 from signing.evidence import RootStatement, inclusion_proof, leaf_hash
 
 _ORIGINATED: Final = "case.events"
@@ -43,6 +45,7 @@ async def export(settings: Settings, case: str) -> Document:
     if not (handovers or unsigned):
         raise NoEvidence(f"没有该办件的记录 / nothing on record of case {case}")
     used = {(one.lane, one.sequence) for one in handovers}
+    anchored = await _anchors(settings, roots, used)
     return Document(
         format=FORMAT,
         case=case,
@@ -50,8 +53,44 @@ async def export(settings: Settings, case: str) -> Document:
         messages=messages,
         handovers=handovers,
         roots=[root for place, root in sorted(roots.items()) if place in used],
+        anchors=anchored,
         unsigned=unsigned,
     )
+
+
+async def _anchors(
+    settings: Settings, roots: dict[tuple[str, int], SignedRoot], used: set[tuple[str, int]]
+) -> list[Anchored]:
+    """The first anchor that a peer countersigned and that lies above all roots of the file, with the
+    statements between; none while there is none."""
+    newest: dict[str, int] = {}
+    oldest: dict[str, int] = {}
+    for lane, sequence in used:
+        newest[lane] = max(newest.get(lane, 0), sequence)
+        oldest[lane] = min(oldest.get(lane, sequence), sequence)
+    async with open_reader(settings) as reader:
+        async for record in _records(settings, reader, ANCHORS, 0):
+            kept = msgspec.json.decode(record.value, type=KeptAnchor)
+            lanes = Anchor.from_bytes(kept.anchor.statement.encode()).lanes
+            if not kept.countersigned or any(lanes.get(lane, (-1, ""))[0] < n for lane, n in newest.items()):
+                continue
+            between = [
+                (lane, n) for lane in sorted(newest) for n in range(oldest[lane] + 1, lanes[lane][0] + 1)
+            ]
+            missing = [place for place in between if place not in used]
+            if len(missing) > LINKS_MAX or any(place not in roots for place in missing):
+                return []
+            return [
+                Anchored(
+                    text=kept.anchor.statement,
+                    signature=kept.anchor.signature,
+                    certificate=kept.anchor.certificate,
+                    timestamp=kept.anchor.timestamp,
+                    countersigned=kept.countersigned,
+                    links=[roots[place].statement for place in missing],
+                )
+            ]
+    return []
 
 
 async def _records(

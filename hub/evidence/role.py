@@ -10,6 +10,7 @@ import structlog
 from hub.books.close import close_daily
 from hub.config import Settings
 from hub.errors import HubError
+from hub.evidence.exchange import Exchange, peers
 from hub.evidence.identity import load_signer
 from hub.evidence.lane import EvidenceLane, EvidenceStats, Signer
 from hub.evidence.leaves import LEDGERS
@@ -59,6 +60,7 @@ class EvidenceRole:
         self.resources = StoreResources(settings)
         self.stats: dict[int, EvidenceStats] = {}
         self.books_trouble = ""
+        self._exchange = Exchange(settings, signer, peers(settings))
         self.worker = Worker(settings, "evidence", [LEDGERS[0]], lambda place: _Runner(self, place))
 
     def reports(self) -> list[LaneReport]:
@@ -88,17 +90,22 @@ class EvidenceRole:
 
     def trouble(self) -> str:
         """Why this process is not ready, "" when it is."""
-        return self.worker.trouble() or self.books_trouble
+        return self.worker.trouble() or self.books_trouble or self._exchange.trouble
 
     @contextlib.asynccontextmanager
-    async def closing_daily(self) -> AsyncIterator[None]:
-        """Close the books beside the lanes; books that were changed are a trouble that only a person ends."""
-        task = asyncio.create_task(self._close_daily(), name="closing the books")
+    async def beside(self) -> AsyncIterator[None]:
+        """Close the books and exchange roots beside the lanes. Books that were changed, and a peer that holds
+        another history, are troubles that only a person ends."""
+        tasks = [
+            asyncio.create_task(self._close_daily(), name="closing the books"),
+            asyncio.create_task(self._exchange.run(self._first_is_mine), name="exchanging roots"),
+        ]
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _close_daily(self) -> None:
         try:
@@ -133,7 +140,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         async with (
             publish_status(settings, "evidence", role.reports),
             health_server(settings.metrics_listen, role.trouble, role.metrics),
-            role.closing_daily(),
+            role.beside(),
         ):
             await role.worker.run(stop)
     finally:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from hub import ids
+from hub.evidence.anchored import Finding, judge_anchors
 from hub.evidence.document import Content, Document, HandOver
 from hub.evidence.leaves import ROUTED, SignedRoot, canonical, line_of, stamped_bytes
 from signing.certificates import Certificate, parse_certificate
@@ -22,15 +23,6 @@ from signing.trust import Trust, check_path
 
 # Between a root's closing and its stamp lies one signature and one call; more says that a clock is wrong.
 STAMP_LAG_MS_MAX: Final = 24 * 3_600_000
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One check. part: which part of the file; ok: whether it holds; texts for people."""
-
-    part: str
-    ok: bool
-    zh: str
-    en: str
 
 
 class Proven(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,11 +43,13 @@ class Proven(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. unproven: (Chinese, English) sentences about what the file does not prove."""
+    """What came of it. witnesses: peers that countersigned. unproven: (Chinese, English) sentences about what
+    the file does not prove."""
 
     case: str
     findings: list[Finding]
     proven: list[Proven]
+    witnesses: list[str]
     unproven: list[tuple[str, str]]
 
     @property
@@ -87,6 +81,7 @@ class Verifier:
         self._statements: dict[tuple[str, int], RootStatement] = {}
         self._digests: dict[str, str] = {}
         self._recorded: dict[str, str] = {}
+        self._witnesses: list[str] = []
 
     def report(self) -> Report:
         """Judge everything once."""
@@ -103,10 +98,15 @@ class Verifier:
         for handover in self._document.handovers:
             self._hand_over(handover)
         self._contents()
+        findings, self._witnesses = judge_anchors(
+            self._document.anchors, self._statements, self._trust, self._provider, self._now
+        )
+        self._findings += findings
         return Report(
             case=self._document.case,
             findings=self._findings,
             proven=self._proven,
+            witnesses=self._witnesses,
             unproven=list(self._unproven()),
         )
 
@@ -341,7 +341,7 @@ class Verifier:
                 "时间戳由同一单位签发，时间只凭其时钟",
                 "the time stamps are of the same organisation: the time rests on its clock",
             )
-        if not document.anchors:
+        if not self._witnesses:
             yield (
                 "没有其他单位会签，历史的唯一性只凭枢纽",
                 "no peer countersigned: that there is one history only rests on the hub",

@@ -169,10 +169,12 @@ class LocalHub:
             "HUB_GATEWAY_URL": self.urls["gateway"],
             "HUB_VIEWS_URL": self.urls["views"],
             "HUB_CREDIT_TIMEOUT_MS": "8000",
+            # The example cases bear fixed dates: they must not age out of a demonstration (G8).
+            "HUB_CLOSED_CASE_KEEP_DAYS": "36500",
             "HUB_LOG_LEVEL": "INFO",
             **self._extra,
         }
-        keys = make_keys(path, self.secrets.token_key)
+        keys = make_keys(path, self.secrets.token_key, self.urls["nation"])
         self.env |= keys.everybody
         self._own_env = {"evidence": keys.evidence_role} | dict.fromkeys(STUBS, keys.members)
         if "notices" in self._roles:

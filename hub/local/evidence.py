@@ -22,6 +22,7 @@ from signing.digest import hmac_sm3
 from signing.provider import SoftwareProvider
 
 INTERVAL_MS: Final = 2_000
+EXCHANGE_MS: Final = 4_000
 # Members of the demonstration that sign: a department its receipts, the nation the roots it keeps.
 SIGNING_MEMBERS: Final = ("dept-a", "nation")
 _WAIT_S_MAX: Final = 30.0
@@ -37,7 +38,7 @@ class Keys(msgspec.Struct, frozen=True):
     members: dict[str, str]
 
 
-def make_keys(data: Path, token_key: str) -> Keys:
+def make_keys(data: Path, token_key: str, nation_url: str) -> Keys:
     """Keys of the evidence role and of members that sign, made when the data directory is new."""
     directory = data / "evidence"
     passphrase = hmac_sm3(token_key.encode(), b"GOVHUB-EVIDENCE-PASSPHRASE-1").hex()
@@ -46,7 +47,11 @@ def make_keys(data: Path, token_key: str) -> Keys:
         make_directory(directory, passphrase.encode(), "演示交换枢纽", SIGNING_MEMBERS)
     return Keys(
         {"HUB_EVIDENCE_DIR": str(directory), "HUB_EVIDENCE_INTERVAL_MS": str(INTERVAL_MS)},
-        {"HUB_EVIDENCE_PASSPHRASE": passphrase},
+        {
+            "HUB_EVIDENCE_PASSPHRASE": passphrase,
+            "HUB_EVIDENCE_EXCHANGE_MS": str(EXCHANGE_MS),
+            "HUB_MEMBER_NATION_EVIDENCE_URL": nation_url,
+        },
         {"HUB_STUB_KEYS_DIR": str(directory), "HUB_STUB_KEYS_PASSPHRASE": passphrase},
     )
 

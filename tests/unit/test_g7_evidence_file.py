@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from hub.cli import govhub
 from hub.evidence.document import Document, NoDocument, from_bytes, to_bytes
+from hub.evidence.export import of_case
 from hub.evidence.identity import ANCHORS
+from hub.evidence.leaves import LedgerLane, parts_of, read_part
 from hub.evidence.verify import Report, verify
 from signing.evidence import RootStatement
 from signing.trust import Trust
-from tests.evidence_files import NOW, PROVIDER, document, keys, trust
+from tests.evidence_files import CASE, NEW, NOW, PROVIDER, closed, document, keys, routed, signed, trust
 
 HONEST = document()
 LATER = NOW + timedelta(days=1)
@@ -46,8 +48,8 @@ def test_g7_an_honest_file_proves_every_line_and_says_by_whom() -> None:
         assert limit in said
 
 
-def changed(change: Callable[[Any], None]) -> Document:
-    raw = msgspec.json.decode(to_bytes(HONEST))
+def changed(change: Callable[[Any], None], honest: Document = HONEST) -> Document:
+    raw = msgspec.json.decode(to_bytes(honest))
     change(raw)
     return from_bytes(msgspec.json.encode(raw))
 
@@ -121,6 +123,48 @@ def test_g7_a_receivers_own_signature_is_checked_and_named() -> None:
     assert report.ok, failures(report)
     assert sum("dept-a" in one.receiver for one in report.proven) == 3
     assert "receiver did not sign" not in " ".join(en for _, en in report.unproven)
+
+
+WITNESSED = document(witnessed=True)
+
+
+def test_g7_a_peer_that_holds_the_roots_is_named() -> None:
+    report = judge(WITNESSED)
+    assert report.ok, failures(report)
+    assert [who for who in report.witnesses if "nation" in who]
+    assert "no peer" not in " ".join(en for _, en in report.unproven)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_put(("anchors", 0, "links"), []), "the peer holds another history"),
+        (_put(("anchors", 0, "links", 0), "x"), "a statement between"),
+        (_put(("anchors", 0, "text"), "{}"), "anchor: "),
+        (_put(("anchors", 0, "signature"), ""), "anchor: "),
+        (_put(("anchors", 0, "countersigned", 0, "peer"), "other"), "countersignature does not fit"),
+        (_put(("anchors", 0, "countersigned", 0, "text"), "{}"), "countersignature does not fit"),
+    ],
+)
+def test_g7_history_that_the_peer_does_not_hold_is_named(change: Callable[[Any], None], named: str) -> None:
+    report = judge(changed(change, WITNESSED))
+    assert not report.ok
+    assert re.search(named, failures(report)), failures(report)
+
+
+def test_g7_a_hub_that_signs_another_history_is_betrayed_by_the_peer() -> None:
+    """The hub has its key and makes a file with one line less; what the peer holds does not lead there."""
+    other = LedgerLane("case.routed-0", NEW, chained=False)
+    interval = closed(other, [routed(0, 0)])
+    forged = msgspec.structs.replace(
+        WITNESSED,
+        messages=[],
+        handovers=list(of_case([read_part(part) for part in parts_of(interval)], CASE)),
+        roots=[signed(interval)],
+    )
+    report = judge(forged)
+    assert not report.ok
+    assert "the peer holds another history" in failures(report)
 
 
 @settings(max_examples=150, deadline=None)
