@@ -32,5 +32,6 @@ PARTS: Final = {
     "latency": Part("latency", "gateway accepted → delivery call begins, at half the capacity"),
     "state": Part("state", "millions of live cases, hundreds of lanes in one process", alone=True),
     "signing": Part("signing", "SM2, RSA and ECDSA signatures beside openssl speed", alone=True),
+    "evidence": Part("evidence", "the router's hash chain, and the evidence role beside it", alone=True),
     "takeover": Part("takeover", "how long a lane stands still when its worker is killed", alone=True),
 }

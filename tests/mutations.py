@@ -50,7 +50,58 @@ SEALS = "tests/unit/test_seal_commands.py::"
 OFD = "tests/unit/test_signing_ofd.py::"
 NOTICES = "tests/integration/test_notices.py::"
 
+LEAVES = "tests/unit/test_g7_evidence_leaves.py::"
+
 MUTATIONS = (
+    Mutation(
+        "evidence follows the router's chain",
+        "hub/evidence/leaves.py",
+        "        if after.head != wanted:\n",
+        "        if False:\n",
+        LEAVES + "test_g7_a_changed_ledger_is_noticed",
+    ),
+    Mutation(
+        "an interval of evidence ends where a transaction ended",
+        "hub/evidence/leaves.py",
+        '        self._unlinked.append(record.value or b"")\n        for name',
+        "        self._ready = len(self._leaves)\n        for name",
+        LEAVES + "test_g7_an_interval_ends_where_a_transaction_ended",
+    ),
+    Mutation(
+        "a line proves only what was hashed",
+        "hub/evidence/verify.py",
+        "        if leaf.hex() != one.hash:\n",
+        "        if False:\n",
+        "tests/unit/test_g7_evidence_file.py::test_g7_each_change_is_named",
+    ),
+    Mutation(
+        "a peer takes only an anchor that follows",
+        "stubs/witness.py",
+        "if anchor.number == last.number + 1 and not anchor.follows(last):",
+        "if False:",
+        "tests/unit/test_stub_witness.py::test_g7_another_history_is_refused",
+    ),
+    Mutation(
+        "a closing names the one before it",
+        "hub/books/closing.py",
+        "    if closing.previous != expected:\n",
+        "    if False:\n",
+        "tests/unit/test_r29_closings.py::test_r29_what_was_changed_is_found",
+    ),
+    Mutation(
+        "nothing unfinished is trimmed",
+        "hub/books/trim.py",
+        "found[place] = min(found.get(place, bound), bound)",
+        "found.pop(place, bound)",
+        "tests/unit/test_r23_trim.py::test_r23_unfinished_messages_and_dispatches_keep_their_records",
+    ),
+    Mutation(
+        "what is older than memory is archived",
+        "hub/routing/decide.py",
+        "    elif not state and _older_than_memory(message, limits.keep_closed_ms, now_ms):\n",
+        "    elif False:\n",
+        "tests/unit/test_g8_archive.py::test_g8_then_it_is_forgotten_and_its_repeat_is_refused_as_archived",
+    ),
     Mutation(
         "await every produce future before the commit",
         "hub/kafka/producers.py",
