@@ -52,8 +52,9 @@ class Expiring:
 
 
 def folders_of(settings: Settings) -> tuple[Path, ...]:
-    """Where this hub's certificates lie: HUB_CERTIFICATES_DIR and HUB_EVIDENCE_DIR, as far as set."""
-    return tuple(folder for folder in (settings.certificates_dir, settings.evidence_dir) if folder)
+    """Where this hub's certificates lie, as far as set."""
+    named = (settings.certificates_dir, settings.evidence_dir, settings.notices_dir)
+    return tuple(folder for folder in named if folder)
 
 
 def look(folders: tuple[Path, ...], now: datetime) -> list[Expiring]:

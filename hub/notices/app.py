@@ -25,6 +25,7 @@ from hub.notices.facts import SUBMITTED, CaseFacts, Notice, case_facts, notice_o
 from hub.notices.fonts import typefaces
 from hub.notices.layout import lay_out
 from hub.notices.sealing import Sealer, open_sealer
+from hub.seals.book import SealBook
 from schemas.codec import decode
 from schemas.errors import ContractError
 from signing.digest import sm3_hex
@@ -173,7 +174,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             "(govhub notices trial DIR)"
         )
     try:
-        sealer = open_sealer(settings.notices_dir, settings.notices_passphrase)
+        book = SealBook(settings.data_dir / "seals")
+        sealer = open_sealer(settings.notices_dir, settings.notices_passphrase, book)
         maker = Maker(settings, sealer)
     except (OSError, SigningError, ValueError) as error:
         raise SystemExit(f"HUB_NOTICES_DIR: {error}") from error

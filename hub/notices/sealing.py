@@ -13,6 +13,7 @@ from typing import Final
 from hub.notices.layout import Laid
 from hub.notices.pdf import write_pdf
 from hub.notices.picture import SIDE_MM
+from hub.seals.book import SealBook
 from signing.certificates import Certificate, parse_pem
 from signing.errors import SigningError
 from signing.issuing import Identity, issue, make_authority
@@ -41,10 +42,12 @@ class Sealer:
     picture: bytes
     trust: Trust
     provider: Provider
+    book: SealBook | None = None
 
     def ofd(self, laid: Laid, now: datetime) -> bytes:
-        """The sealed OFD. Raises SigningError: expired, not valid, not to be laid out."""
-        given = Circumstances(self.trust, self.provider, now)
+        """The sealed OFD. Raises SigningError: expired, lost or destroyed, not valid, not to be laid out."""
+        withdrawn = self.book.withdrawn() if self.book else None
+        given = Circumstances(self.trust, self.provider, now, withdrawn)
         place = Place(laid.seal_page, laid.seal_x_mm, laid.seal_y_mm)
         plain = write_ofd(laid.drawing, now.date())
         return seal_ofd(plain, self.seal, (place,), sign_with(self.seal, self.signer, given), given)
@@ -58,8 +61,9 @@ class Sealer:
         return sign_pdf(plain, self.pdf_signer, self.provider, at=now, stamp=stamp, final=True)
 
 
-def open_sealer(folder: Path, passphrase: bytes) -> Sealer:
-    """The folder's seal and keys. Raises OSError, SigningError naming the file."""
+def open_sealer(folder: Path, passphrase: bytes, book: SealBook | None = None) -> Sealer:
+    """The folder's seal and keys; with the seal book a lost or destroyed seal seals nothing.
+    Raises OSError, SigningError naming the file."""
     provider = SoftwareProvider()
     (root, *_) = parse_pem((folder / "root.pem").read_bytes())
     return Sealer(
@@ -69,6 +73,7 @@ def open_sealer(folder: Path, passphrase: bytes) -> Sealer:
         picture=(folder / "picture.png").read_bytes(),
         trust=Trust((root,)),
         provider=provider,
+        book=book,
     )
 
 

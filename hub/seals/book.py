@@ -25,6 +25,7 @@ class SealBook:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._log = folder / "book.log"
+        self._known: tuple[tuple[int, int], dict[str, datetime]] | None = None
 
     def read(self) -> tuple[list[Entry], Book]:
         """All lines, judged. Raises SigningError for a line that does not hold."""
@@ -45,6 +46,17 @@ class SealBook:
         if found is None:
             raise SigningError("esID", f"the book has no seal {es_id}", STANDARD, zh=f"簿中没有印章 {es_id}")
         return found
+
+    def withdrawn(self) -> dict[str, datetime]:
+        """esID → since when it must not sign any more; read again only when the book has changed."""
+        try:
+            found = self._log.stat()
+        except FileNotFoundError:
+            return {}
+        stamp = (found.st_size, found.st_mtime_ns)
+        if self._known is None or self._known[0] != stamp:
+            self._known = (stamp, self.read()[1].withdrawn())
+        return self._known[1]
 
     def add(self, act: Act, es_id: str, by: str, at: datetime, detail: Mapping[str, object]) -> Entry:
         """Write one act down: on disk before this returns, never half a line. Raises SigningError."""

@@ -21,6 +21,7 @@ from hub.notices.pdf import write_pdf
 from hub.notices.sealing import Sealer, open_sealer
 from hub.notices.trial import write_trial
 from hub.notices.truetype import ERROR_UNITS_MAX, Pen
+from hub.seals.book import SealBook
 from schemas.contracts import load
 from schemas.samples import body as sample
 from schemas.validate import check
@@ -29,6 +30,8 @@ from signing.ofd.checking import check_ofd
 from signing.ofd.drawing import Boxes, Text
 from signing.pdf.checking import check_pdf
 from signing.seals.checking import Circumstances
+from signing.seals.lifecycle import Act
+from signing.seals.reading import parse_seal
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FACES = typefaces(None)
@@ -293,6 +296,27 @@ def test_an_expired_seal_makes_no_notice(sealer: Sealer) -> None:
     laid = lay_out(notice("case.accepted"), NO_FACES, "", "平台")
     with pytest.raises(SigningError):
         sealer.ofd(laid, NOW + timedelta(days=800))
+
+
+def test_f79_a_seal_reported_lost_makes_no_notice(keys: Path, tmp_path: Path) -> None:
+    """The book is looked at for every notice: no restart is needed."""
+    book = SealBook(tmp_path)
+    sealer = open_sealer(keys, b"a long passphrase", book)
+    laid = lay_out(notice("case.accepted"), NO_FACES, "", "平台")
+    number = parse_seal((keys / "seal.esl").read_bytes()).es_id
+    named = {"name": "n", "holder": "h", "picture": "p", "valid_from": "a", "valid_until": "b"}
+    acts: list[tuple[Act, str, dict[str, object]]] = [
+        ("apply", "张三", dict(named)),
+        ("approve", "李四", {}),
+        ("make", "王五", {"seal": "0"}),
+        ("issue", "王五", {"to": "赵六"}),
+    ]
+    for act, by, detail in acts:
+        book.add(act, number, by, NOW, detail)
+        assert sealer.ofd(laid, NOW)
+    book.add("lose", number, "王五", NOW, {"reason": "遗失"})
+    with pytest.raises(SigningError, match=r"seal\.status"):
+        sealer.ofd(laid, NOW + timedelta(minutes=1))
 
 
 def test_a_trial_set_is_never_overwritten_and_wants_its_passphrase(keys: Path) -> None:
