@@ -33,7 +33,7 @@ _PATH = "/v1/messages"
 
 def run(bench: Bench) -> Report:
     """In turn, so that a busy minute of the machine meets both."""
-    count = bench.sized(12_000, 2_000)
+    count = bench.sized(12_000, 1_500)
     measured: dict[str, list[Figures]] = {GATEWAY: [], BARE: []}
     messages = [one for one in case_messages(count, 0) if one.type == "case.submitted"]
     for number in range(bench.runs):

@@ -162,21 +162,16 @@ class LaneProducer:
         topic, partition = place
         producer = self._producer
         sent: list[tuple[int, asyncio.Future[Any]]] = []
-        batch = producer.create_batch()
-        for output in records:
-            key, value, headers, timestamp = output
-            if batch.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
-                if batch.record_count() == 0:
-                    raise OutputRefused(f"{topic}-{partition}: record larger than batch_bytes_max", place)
-                sent.append(
-                    (batch.record_count(), await producer.send_batch(batch, topic, partition=partition))
-                )
-                batch = producer.create_batch()
-                if batch.append(key=key, value=value, timestamp=timestamp, headers=headers) is None:
-                    raise OutputRefused(f"{topic}-{partition}: record larger than batch_bytes_max", place)
-        batch.close()
-        sent.append((batch.record_count(), await producer.send_batch(batch, topic, partition=partition)))
-        return sent
+        done = 0
+        while True:
+            batch = producer.create_batch()
+            count = _fill(batch, records, done)
+            if not count and done < len(records):
+                raise OutputRefused(f"{topic}-{partition}: record larger than batch_bytes_max", place)
+            sent.append((count, await producer.send_batch(batch, topic, partition=partition)))
+            done += count
+            if done == len(records):
+                return sent
 
     async def _abort(self) -> None:
         # Best effort only: the next owner's InitProducerId aborts whatever stays open.
@@ -200,6 +195,24 @@ class LaneProducer:
 
 
 _CLOSING: Final[set["asyncio.Task[None]"]] = set()
+
+
+def _fill(batch: Any, records: Sequence["Output"], first: int) -> int:
+    """Put records from `first` on into a batch until it is full, and close it; returns how many went in.
+
+    What BatchBuilder.append does, without its wrapping of every record: the batch's own builder is asked
+    directly, and told the count at the end.
+    """
+    add = batch._builder.append
+    count = 0
+    for place in range(first, len(records)):
+        key, value, headers, timestamp = records[place]
+        if add(count, timestamp, key, value, headers) is None:
+            break
+        count += 1
+    batch._relative_offset = count
+    batch.close()
+    return count
 
 
 def _forget(task: "asyncio.Future[Any]") -> None:

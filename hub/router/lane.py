@@ -218,10 +218,11 @@ class RouterLane:
             return "", _unreadable(record, str(message))
         out.came(message, record.headers)
         state = overlay[message.subject]
-        if (record.topic, record.offset) == self._trouble.refuse:
+        trouble = self._trouble
+        if trouble.refuse is not None and (record.topic, record.offset) == trouble.refuse:
             reason, zh, en = _TOO_LARGE
             decision = Decision(None, (Verdict(message, Disposition.REFUSED, reason, zh=zh, en=en),))
-        elif (record.topic, record.offset) == self._trouble.park:
+        elif trouble.park is not None and (record.topic, record.offset) == trouble.park:
             decision = park(message, state, *_TOO_LARGE, tables, now_ms)
         else:
             try:

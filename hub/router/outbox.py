@@ -35,17 +35,15 @@ class RouterOutbox:
         known = contracts.load()
         self._routed_contract = known.by_type("hub.routed")
         self._outcome_contract = known.by_type("hub.outcome")
-        # Identity, not equality: a message that the decision changed (a grade attached) is another object.
-        self._alive: list[Message] = []
-        self._came: dict[int, Sequence[Header]] = {}
-        self._routes: dict[Outgoing, tuple[Place, tuple[Header, ...]]] = {}
+        # By identity, not equality: a message that the decision changed (a grade attached) is another object.
+        # The message beside its headers keeps its identity from being given to another.
+        self._came: dict[int, tuple[Message, Sequence[Header]]] = {}
+        self._routes: dict[Outgoing, tuple[list[Output], tuple[Header, ...]]] = {}
         self.outputs: dict[Place, list[Output]] = {}
 
     def came(self, message: Message, headers: Sequence[Header]) -> None:
-        """An input message and its headers, so that they need not be made again. The message must live as
-        long as this outbox."""
-        self._came[id(message)] = headers
-        self._alive.append(message)
+        """An input message and its headers, so that they need not be made again."""
+        self._came[id(message)] = (message, headers)
 
     def add(self, subject: str, decision: Decision) -> None:
         """Everything a decision about this aggregate sends."""
@@ -71,13 +69,15 @@ class RouterOutbox:
     def _verdict(self, verdict: Verdict) -> None:
         message = verdict.message
         key, value = message.subject.encode(), message.value
-        headers = self._headers(message)
-        dispatch_ids = []
+        came = self._came.get(id(message))
+        # Made anew only for a message that the hub made, changed or kept.
+        headers = came[1] if came is not None else envelope.to_headers(message)
+        dispatch_ids, now_ms = [], self._now_ms
         for outgoing in verdict.dispatches:
             dispatch = ids.dispatch_id(message.id, outgoing.member).encode()
             dispatch_ids.append(dispatch)
-            place, said = self._routes.get(outgoing) or self._route(outgoing)
-            self._put(place, key, value, [*headers, ("hub_dispatch", dispatch), *said])
+            queue, said = self._routes.get(outgoing) or self._route(outgoing)
+            queue.append((key, value, [*headers, ("hub_dispatch", dispatch), *said], now_ms))
         line = plain_line(verdict, self._version, key, dispatch_ids)
         if line is None:
             line = self._line(verdict, dispatch_ids)
@@ -87,7 +87,7 @@ class RouterOutbox:
             stage = ("hub_stage", verdict.stage.encode())
             self._put(self._events, key, value, [*headers, ("hub_disposition", b"routed"), stage])
 
-    def _route(self, outgoing: Outgoing) -> tuple[Place, tuple[Header, ...]]:
+    def _route(self, outgoing: Outgoing) -> tuple[list[Output], tuple[Header, ...]]:
         """Where a dispatch is written and what its headers say besides its id: the same for all of a
         batch."""
         said = [("hub_kind", outgoing.kind.encode())]
@@ -97,14 +97,10 @@ class RouterOutbox:
             said.append((LIFTED_PREFIX + ADDRESSEE, outgoing.to.encode()))
         if outgoing.flags:
             said.append(("hub_flags", ",".join(outgoing.flags).encode()))
-        route = ((self._settings.topic("deliver." + outgoing.member), 0), tuple(said))
+        place = (self._settings.topic("deliver." + outgoing.member), 0)
+        route = (self.outputs.setdefault(place, []), tuple(said))
         self._routes[outgoing] = route
         return route
-
-    def _headers(self, message: Message) -> Sequence[Header]:
-        """The headers the message came with; made anew only for one that the hub made, changed or kept."""
-        came = self._came.get(id(message))
-        return came if came is not None else envelope.to_headers(message)
 
     def _line(self, verdict: Verdict, dispatch_ids: list[bytes]) -> bytes:
         dispatches = [

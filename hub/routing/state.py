@@ -114,14 +114,15 @@ class Case(msgspec.Struct, array_like=True):
     def remember(self, id_: str, digest: str, source: str, type_: str) -> None:
         """Add an id to the memory. The 255th member of one case and types outside TYPES are remembered
         without their name."""
-        if source in self.voices:
-            voice = self.voices.index(source)
-        elif len(self.voices) < _UNKNOWN:
-            voice = len(self.voices)
-            self.voices.append(source)
+        voices = self.voices
+        if source in voices:
+            voice = voices.index(source)
+        elif len(voices) < _UNKNOWN:
+            voice = len(voices)
+            voices.append(source)
         else:
             voice = _UNKNOWN
-        entry = _raw(id_, _ID_BYTES) + _raw(digest, _DIGEST_BYTES)
+        entry = _entry(id_, digest)
         self.seen += entry + bytes((voice, _TYPE_INDEX.get(type_, _UNKNOWN)))
 
     @property
@@ -184,6 +185,18 @@ def decode_quarantine(state: bytes) -> Quarantine | None:
 
 def encode_quarantine(quarantine: Quarantine) -> bytes:
     return QUARANTINE + _encode(quarantine)
+
+
+def _entry(id_: str, digest: str) -> bytes:
+    """Id and digest as they are remembered. Both at once where they are our own: once a message."""
+    if len(id_) == 2 * _ID_BYTES and len(digest) == 2 * _DIGEST_BYTES:
+        try:
+            raw = bytes.fromhex(id_ + digest)
+            if len(raw) == _ID_BYTES + _DIGEST_BYTES:
+                return raw
+        except ValueError:
+            pass  # folded below
+    return _raw(id_, _ID_BYTES) + _raw(digest, _DIGEST_BYTES)
 
 
 def _raw(text: str, length: int) -> bytes:
