@@ -3,7 +3,8 @@ wiring here."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -97,8 +98,10 @@ class EvidenceRole:
         """Close the books and exchange roots beside the lanes. Books that were changed, and a peer that holds
         another history, are troubles that only a person ends."""
         tasks = [
-            asyncio.create_task(self._close_daily(), name="closing the books"),
-            asyncio.create_task(self._exchange.run(self._first_is_mine), name="exchanging roots"),
+            asyncio.create_task(self._told("books", self._close_daily()), name="closing the books"),
+            asyncio.create_task(
+                self._told("exchange", self._exchange.run(self._first_is_mine)), name="exchanging roots"
+            ),
         ]
         try:
             yield
@@ -106,6 +109,14 @@ class EvidenceRole:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _told(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """A defect in what runs beside the lanes must not end them, and must not stay unseen."""
+        try:
+            await work
+        except Exception as error:
+            self.books_trouble = f"{name}: {error!r}"
+            log.error("evidence.beside_failed", work=name, exc_info=error)
 
     async def _close_daily(self) -> None:
         try:
