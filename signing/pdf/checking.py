@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from asn1crypto import cms
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.diff_analysis import ModificationLevel, SuspiciousModification
 from pyhanko.sign.validation.generic_cms import extract_tst_data_iter, validate_sig_integrity
@@ -87,6 +88,10 @@ def _judged(
     found: EmbeddedPdfSignature, name: str, reader: PdfFileReader, given: Circumstances
 ) -> PdfSignatureReport:
     found.compute_integrity_info()
+    # No signature covers its own room: nothing may hide in what is left of it.
+    room = found.pkcs7_content
+    if room[len(cms.ContentInfo.load(room).dump()) :].strip(b"\0"):
+        raise SigningError(name, "holds bytes after its signature", STANDARD)
     if found.sig_object_type == "/DocTimeStamp":
         return _document_stamp(found, name, given)
     signer = parse_certificate(found.signer_cert.dump(), "signer")

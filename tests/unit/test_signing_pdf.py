@@ -7,6 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given as generated
+from hypothesis import settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from signing.certificates import parse_crl
@@ -204,17 +207,30 @@ def test_a_time_stamp_before_the_claimed_time_or_over_other_bytes_is_told() -> N
 
 
 def test_no_changed_byte_is_accepted() -> None:
-    """Bytes of the signed ranges and of the signature value, changed in turn; only the zeros that pad the
-    signature's room (and the case of its hex digits) mean nothing."""
-    start = PLAIN.index(b"/Contents <") + len(b"/Contents <") if b"/Contents <" in PLAIN else -1
-    assert start > 0
-    end = PLAIN.index(b">", start)
-    padding = start + len(PLAIN[start:end].rstrip(b"0"))
-    places = [at for at in range(0, len(PLAIN), 61) if not padding - 1 <= at < end]
+    """Bytes of the signed ranges, of the signature value and of the zeros that pad its room, in turn."""
+    places = range(0, len(PLAIN), 61)
     flipped = [PLAIN[:at] + bytes([PLAIN[at] ^ 0x01]) + PLAIN[at + 1 :] for at in places]
     accepted = [at for at, data in zip(places, flipped, strict=True) if check_pdf(data, GIVEN).valid_now]
     print(f"{len(places)} changed bytes, {len(accepted)} accepted")
     assert accepted == []
+
+
+@settings(max_examples=60, deadline=None)
+@generated(st.data())
+def test_whatever_is_done_to_a_file_nothing_crashes(data: st.DataObject) -> None:
+    """Octets changed, left out and put in where the structure of a PDF lies; a change inside the hex of the
+    signature may leave its bytes as they were, every other is refused."""
+    at = data.draw(st.integers(0, len(PLAIN) - 1))
+    piece = data.draw(
+        st.binary(max_size=8) | st.sampled_from([b"obj", b" 0 R", b"<<", b">>", b"[", b"stream", b"9" * 30])
+    )
+    cut = data.draw(st.integers(0, 20))
+    changed = PLAIN[:at] + piece + PLAIN[at + cut :]
+    report = check_pdf(changed, GIVEN)
+    room = range(PLAIN.index(b"/Contents"), PLAIN.index(b">", PLAIN.index(b"/Contents")))
+    if report.valid_now and changed != PLAIN:
+        assert at in room
+        assert len(changed) == len(PLAIN)
 
 
 def test_cut_files_and_other_files_are_reported_and_crash_nothing() -> None:
