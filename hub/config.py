@@ -89,7 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     notices_font: Path | None = None
     notices_query_url: str = ""
     notices_issuer: str = "一体化政务服务平台"
-    notices_batch_max: int = 20
+    notices_batch_max: int = 10
     evidence_exchange_ms: int = 3_600_000
     # certificates whose end is announced, besides those of evidence_dir
     certificates_dir: Path | None = None

@@ -14,7 +14,7 @@ BLACK: Colour = (0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Font:
-    """A font by name. `data` is an OpenType font program to embed, or empty: then the reader's own font of
+    """A font by name. `data` is a TrueType font program to embed, or empty: then the reader's own font of
     this name (or its substitute) shows the text."""
 
     name: str

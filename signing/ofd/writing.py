@@ -85,7 +85,7 @@ def _document(drawing: Drawing, page_ids: Sequence[str], pictures: bool, last: i
 
 
 def _font_file(number: int) -> str:
-    return f"font_{number}.otf"
+    return f"font_{number}.ttf"
 
 
 def _fonts(fonts: Sequence[Font], font_ids: Sequence[str]) -> bytes:

@@ -5,6 +5,7 @@ these tests are skipped and say so."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -16,8 +17,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hub.notices.facts import Notice
+from hub.notices.fonts import typefaces
+from hub.notices.layout import lay_out
 from signing.ofd.checking import check_ofd, steps_of
+from signing.ofd.drawing import Text
 from signing.ofd.sealing import Place, seal_ofd, sign_with
+from signing.ofd.writing import write_ofd
 from tests.ofd_samples import GIVEN, OLD_SEAL, SEAL, SIGNER, changed, plain, sealed, sealed_twice
 
 JAVA_FOLDER = Path(__file__).parent / "java" / "ofdrw"
@@ -139,3 +145,32 @@ def test_a_second_seal_of_ours_stands_on_ofdrws_document(witness: Witness, tmp_p
     twice = seal_ofd(once, SEAL, (Place(1, 120, 60),), sign_with(SEAL, SIGNER, GIVEN), GIVEN)
     (tmp_path / "twice.ofd").write_bytes(twice)
     assert witness.ask("verify", tmp_path / "twice.ofd", 4) == ("ok", "")
+
+
+def test_ofdrw_shows_a_notice_as_a_citizen_would_see_it(witness: Witness, tmp_path: Path) -> None:
+    """The seal is red where it belongs, and the characters are characters: boxes would all be alike."""
+    faces = typefaces(None)
+    if faces[0] is None:
+        pytest.skip("no Chinese font on this machine")
+    said = Notice(
+        "0" * 32, "46CASE", "e1", "k", "受理通知书", "", "王小明", ("正文。",), (), "某局", "某日", True
+    )
+    laid = lay_out(said, faces, "", "平台")
+    title = next(mark for mark in laid.drawing.pages[0] if isinstance(mark, Text))
+    data = write_ofd(laid.drawing, GIVEN.now.date())
+    place = (Place(1, laid.seal_x_mm, laid.seal_y_mm),)
+    file, picture = tmp_path / "notice.ofd", tmp_path / "notice.png"
+    file.write_bytes(seal_ofd(data, SEAL, place, sign_with(SEAL, SIGNER, GIVEN), GIVEN))
+    assert witness.ask("verify", file, 4) == ("ok", "")
+    assert witness.ask("render", file, picture)[0] == "ok"
+    with Image.open(picture) as page:
+        grey, scale = page.convert("L"), page.width / 210
+        cells, x = [], title.x
+        for advance in title.advances:
+            box = (x, title.y - title.size, x + title.size, title.y + title.size * 0.2)
+            cells.append(grey.crop(tuple(round(mm * scale) for mm in box)).resize((40, 40)).tobytes())  # type: ignore[arg-type]
+            x += advance
+    shown = [cell for cell, character in zip(cells, title.text, strict=True) if character != "　"]
+    assert len(shown) == 5
+    for one, other in itertools.combinations(shown, 2):
+        assert sum(abs(a - b) > 100 for a, b in zip(one, other, strict=True)) > 0.08 * len(one)
