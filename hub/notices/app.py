@@ -34,6 +34,7 @@ from signing.errors import SigningError
 EVENTS: Final = "case.events"
 ERROR_LENGTH_MAX: Final = 500
 RETRY_DELAY_S: Final = 1.0
+SEAL_RETRY_S: Final = 15.0
 # Notices are a citizen's paper, not the exchange: they give way to everything else on the machine.
 NICENESS: Final = 10
 _AWAY: Final = (
@@ -51,6 +52,10 @@ _AWAY: Final = (
 log = structlog.get_logger("notices")
 
 
+class SealUnusable(Exception):
+    """The seal is lost, expired or not believed: the role waits, and no event is passed over."""
+
+
 class Maker:
     """Makes the two files of a notice unless they are there."""
 
@@ -58,6 +63,12 @@ class Maker:
         self._settings = settings
         self._sealer = sealer
         self._faces = typefaces(settings.notices_font)
+
+    def check_seal(self, now: datetime) -> None:
+        """Raises SealUnusable, SigningError when the book of seals does not hold, OSError."""
+        problem = self._sealer.problem(now)
+        if problem:
+            raise SealUnusable(problem)
 
     def make(self, notice: Notice, now: datetime) -> store.Row:
         """Blocking. Raises SigningError when the seal may not be used or the notice cannot be laid out,
@@ -103,11 +114,14 @@ class Notices:
         self._reader.assign({place: self._positions[place.partition] for place in places})
 
     async def step(self) -> int:
-        """One batch. Returns the number of records. Raises store.Overtaken and what the database raises."""
+        """One batch. Returns the number of records. Raises store.Overtaken, SealUnusable, and what the
+        database raises."""
         settings = self._settings
         records = await self._reader.poll(settings.poll_wait_ms, settings.notices_batch_max)
         if not records:
             return 0
+        # After the poll: what was just reported lost must not be set once more.
+        await asyncio.to_thread(self._maker.check_seal, _now())
         batch = await self._work(records)
         await store.write(self._connection, batch)
         self._positions.update({partition: to for partition, (_, to) in batch.moves.items()})
@@ -125,9 +139,10 @@ class Notices:
             try:
                 notice = notice_of(message, body, case)
                 if notice is not None:
-                    now = datetime.now(UTC).replace(microsecond=0)
-                    rows.append(await asyncio.to_thread(self._maker.make, notice, now))
+                    rows.append(await asyncio.to_thread(self._maker.make, notice, _now()))
             except (SigningError, ValueError, KeyError, TypeError) as error:
+                # Lost or run out in the middle of the batch: not this event's fault.
+                await asyncio.to_thread(self._maker.check_seal, _now())
                 failures.append(_failure(record, message.id, error))
         moves = {}
         for record in records:
@@ -145,6 +160,10 @@ class Notices:
 # A case whose submission this hub never saw (taken over, a department's own): its notices name the event
 # only.
 _UNKNOWN: Final = CaseFacts("本事项", "", "申请人", 0)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _read(records: list[Record]) -> tuple[list[tuple[Record, Any, dict[str, Any]]], list[Any]]:
@@ -192,6 +211,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
                 await _run(settings, stop, current, maker)
+            except (SealUnusable, SigningError) as error:
+                log.error("seal_unusable", reason=str(error))
+                current.clear()
+                await _pause(stop, SEAL_RETRY_S)
             except store.Overtaken as error:
                 log.warning("overtaken", place=str(error))
             except (*_AWAY, LookupError) as error:

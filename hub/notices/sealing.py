@@ -23,10 +23,10 @@ from signing.ofd.writing import write_ofd
 from signing.pdf.sealing import Stamp, sign_pdf
 from signing.pem import certificate_pem
 from signing.provider import Provider, SoftwareProvider
-from signing.seals.checking import Circumstances
+from signing.seals.checking import Circumstances, check_seal
 from signing.seals.making import SealPlan, make_seal
 from signing.seals.model import Picture
-from signing.trust import Trust
+from signing.trust import Trust, check_path
 
 TRIAL_DAYS: Final = 365
 _A4_HEIGHT_MM: Final = 297
@@ -44,10 +44,26 @@ class Sealer:
     provider: Provider
     book: SealBook | None = None
 
+    def problem(self, now: datetime) -> str:
+        """Why nothing can be sealed now (expired, revoked, reported lost), or an empty text. Raises
+        SigningError when the seal book does not hold."""
+        given = self._given(now)
+        for step in check_seal(self.seal, given).steps:
+            if step.outcome in ("failed", "unknown"):
+                return f"{step.zh} / {step.en} ({step.name})"
+        for name, identity in (("signer.pem", self.signer), ("pdf.pem", self.pdf_signer)):
+            path = check_path(identity.certificate, self.trust, self.provider, at=now, now=now)
+            if not path.ok:
+                return f"{name}: {path.zh} / {path.en}"
+        return ""
+
+    def _given(self, now: datetime) -> Circumstances:
+        withdrawn = self.book.withdrawn() if self.book else None
+        return Circumstances(self.trust, self.provider, now, withdrawn)
+
     def ofd(self, laid: Laid, now: datetime) -> bytes:
         """The sealed OFD. Raises SigningError: expired, lost or destroyed, not valid, not to be laid out."""
-        withdrawn = self.book.withdrawn() if self.book else None
-        given = Circumstances(self.trust, self.provider, now, withdrawn)
+        given = self._given(now)
         place = Place(laid.seal_page, laid.seal_x_mm, laid.seal_y_mm)
         plain = write_ofd(laid.drawing, now.date())
         return seal_ofd(plain, self.seal, (place,), sign_with(self.seal, self.signer, given), given)

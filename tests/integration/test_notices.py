@@ -20,7 +20,7 @@ from hub.config import Settings
 from hub.envelope import Message
 from hub.kafka import open_reader
 from hub.notices import store
-from hub.notices.app import Maker, Notices
+from hub.notices.app import Maker, Notices, SealUnusable
 from hub.notices.sealing import open_sealer
 from hub.notices.trial import write_trial
 from schemas.codec import encode
@@ -142,6 +142,19 @@ async def test_stopped_between_the_files_and_the_row(log: Log, database: Any) ->
     await role.run()
     assert files(log.settings) == before
     assert await database.fetchval("SELECT count(*) FROM notices") == 1
+
+
+async def test_a_lost_seal_makes_the_role_wait_and_no_event_is_passed_over(log: Log, database: Any) -> None:
+    log.commit(life("one"))
+    role = Role(log)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(role.sealer), "problem", lambda *_: "印章已挂失 / lost")
+        with pytest.raises(SealUnusable):
+            await role.run()
+    assert files(log.settings) == {}
+    await role.run()
+    assert await database.fetchval("SELECT count(*) FROM notices") == 1
+    assert await database.fetchval("SELECT count(*) FROM notice_failures") == 0
 
 
 async def test_a_second_process_cannot_write_a_batch_again(log: Log, database: Any) -> None:

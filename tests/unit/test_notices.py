@@ -292,6 +292,11 @@ def test_the_text_of_a_pdf_can_be_searched() -> None:
     assert b"/STSong-Light" in write_pdf(lay_out(notice("case.accepted"), NO_FACES, "", "平台").drawing)
 
 
+def test_a_seal_that_may_not_be_used_is_told_before_anything_is_made(sealer: Sealer) -> None:
+    assert sealer.problem(NOW) == ""
+    assert "seal.maker_certificate" in sealer.problem(NOW + timedelta(days=800))
+
+
 def test_an_expired_seal_makes_no_notice(sealer: Sealer) -> None:
     laid = lay_out(notice("case.accepted"), NO_FACES, "", "平台")
     with pytest.raises(SigningError):
@@ -314,7 +319,9 @@ def test_f79_a_seal_reported_lost_makes_no_notice(keys: Path, tmp_path: Path) ->
     for act, by, detail in acts:
         book.add(act, number, by, NOW, detail)
         assert sealer.ofd(laid, NOW)
+    assert sealer.problem(NOW) == ""
     book.add("lose", number, "王五", NOW, {"reason": "遗失"})
+    assert "seal.status" in sealer.problem(NOW + timedelta(minutes=1))
     with pytest.raises(SigningError, match=r"seal\.status"):
         sealer.ofd(laid, NOW + timedelta(minutes=1))
 
