@@ -182,7 +182,13 @@ def _ends(one: Contestant, job: Job) -> Callable[[], int]:
     places = [TopicPartition(topic, n) for topic, count in one.outputs(job).items() for n in range(count)]
 
     def look() -> int:
-        return sum(reader.get_watermark_offsets(place, timeout=10)[1] for place in places)
+        try:
+            return sum(reader.get_watermark_offsets(place, timeout=10)[1] for place in places)
+        except KafkaException as error:
+            # The client does not know a topic that was made a moment ago.
+            if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+                raise
+            return 0
 
     return look
 

@@ -23,6 +23,7 @@ from aiohttp import web
 from bench.gateway import PARALLEL, environment, requests
 from bench.harness import Bench, Report
 from bench.load import quiet_item
+from hub import directory
 from hub.config import Settings
 from hub.embedded.process import free_port
 from hub.provision import provision
@@ -90,7 +91,7 @@ async def _measure(bench: Bench) -> dict[str, Any]:
     prepared = requests(1_000_000, _item())
     try:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-            await _until_delivered(http, url, prepared, department)
+            await _until_delivered(http, url, prepared, department, processes)
             receipts = await _as_fast_as_it_goes(http, url, prepared, count)
             capacity = await _capacity(receipts, department)
             rate = capacity / 2
@@ -122,8 +123,8 @@ def _item() -> dict[str, str]:
 
 def _environment(bootstrap: str, data: Path, port: int) -> dict[str, str]:
     env = environment(bootstrap, "latency.", data)
-    for member in ("PLATFORM", "DEPT_A", "DEPT_B", "WINDOW_HAIKOU", "WINDOW_SANYA", "CREDIT", "NATION"):
-        prefix = f"HUB_MEMBER_{member}_"
+    for member in directory.load().members:
+        prefix = f"HUB_MEMBER_{member.upper().replace('-', '_')}_"
         env.setdefault(prefix + "URL", f"http://127.0.0.1:{port}")
         for name in ("INBOUND_KEY", "OUTBOUND_KEY", "SP_KEY", "SP_SECRET"):
             env.setdefault(prefix + name, f"bench-key-0123456789abcdef-{member}")
@@ -136,7 +137,11 @@ def _start(role: str, env: dict[str, str]) -> "subprocess.Popen[bytes]":
 
 
 async def _until_delivered(
-    http: aiohttp.ClientSession, url: str, prepared: Any, department: Department
+    http: aiohttp.ClientSession,
+    url: str,
+    prepared: Any,
+    department: Department,
+    processes: "list[subprocess.Popen[bytes]]",
 ) -> None:
     """One case all the way: then every process is up and every lane is open."""
     until = time.monotonic() + _WAIT_S_MAX
@@ -147,7 +152,11 @@ async def _until_delivered(
             break
         except aiohttp.ClientConnectionError:
             await asyncio.sleep(0.2)
-    await _all_arrived(receipts, department)
+    while not department.arrived.keys() & receipts.keys():
+        ended = [process.args for process in processes if process.poll() is not None]
+        if ended or time.monotonic() > until:
+            raise RuntimeError(f"the first case was not delivered; ended: {ended}")
+        await asyncio.sleep(0.1)
 
 
 async def _send(
