@@ -26,7 +26,7 @@ from hub.evidence.commands import summary
 from hub.local.cluster import SHOWN_ROLES, DataDirectory, LocalHub, pages
 from hub.local.evidence import prove_one
 from hub.local.notices import notices_made
-from hub.local.regions import two_hubs
+from hub.local.two_hubs import two_hubs
 from hub.supervisor import orderly_termination
 
 _QUIET_S_MAX: Final = 90.0
