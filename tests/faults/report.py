@@ -26,6 +26,7 @@ _COLUMNS = (
     "stands",
     "gap s (effects, imposed)",
     "run s",
+    "at",
 )
 HEAD = Path(__file__).with_name("page.md")
 
@@ -123,6 +124,7 @@ def _row(name: str, cell: Cell, kept: Mapping[str, Any]) -> str:
     figures = [kept[figure] for figure in ("accepted", "dispatches", "effects", *FIGURES)]
     gap = f"{kept['gap_s']} ({kept['effect_gap_s']}, {kept['imposed_s']:.0f})"
     columns = [f"`{name}`", cell.about, *figures, _stands(kept), gap, f"{kept['seconds']:.0f}"]
+    columns.append(f"`{kept['commit']}`")
     return f"| {' | '.join(map(str, columns))} |"
 
 

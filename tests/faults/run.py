@@ -123,7 +123,8 @@ async def run_cell(cell: Cell, base: Path, servers: Servers) -> Outcome:
             witness.start()
             load.start()
             try:
-                await run.more(5)
+                if cell.shape.routers:
+                    await run.more(5)
                 await asyncio.sleep(WARM_S)
                 await cell.fault(run)
                 await asyncio.sleep(AFTER_S)
