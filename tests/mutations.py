@@ -146,6 +146,13 @@ MUTATIONS = (
         LANE + "test_store_of_another_log_is_wiped",
     ),
     Mutation(
+        "a store whose last record the log does not have is begun again",
+        "hub/lanes/restore.py",
+        "                self._recognise(records[0])\n",
+        "",
+        "tests/unit/test_lane_lost_tail.py::test_a_store_that_knows_a_lost_end_is_begun_again",
+    ),
+    Mutation(
         "a position outside the log stops the lane",
         "hub/lanes/lane.py",
         "if not starts[place] <= offset <= ends[place]:",

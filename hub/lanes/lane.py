@@ -224,7 +224,7 @@ class Lane:
         moved = {tp: offset for tp, offset in positions.items() if offset != self._positions[tp]}
         first = await self._producer.commit({**outputs, place: logged}, moved, self._group)
         self._positions = positions
-        follower.wrote(applied, first[place] + len(logged))
+        follower.wrote(applied, first[place] + len(logged), now_ms)
 
     async def close(self) -> None:
         """Commit nothing more; the successor aborts whatever is open. Cancelled at any point, it still lets

@@ -49,16 +49,23 @@ class Restoring(msgspec.Struct, frozen=True):
         return f"恢复中 / restoring: {done}, 剩余 / left {self.left_s:.0f} s"
 
 
+Applied = tuple[int, bytes, int]
+"""A changelog record as a store remembers it: offset, key, timestamp in ms."""
+_NOTHING: Final[Applied] = (-1, b"", 0)
+
+
 class OtherLog(Exception):
-    """The changelog carries another incarnation than the store."""
+    """The changelog carries another incarnation than the store, or not the record that the store applied
+    last."""
 
 
 def distrust(meta: StoreMeta, cluster_id: str, start: int, end: int, now_ms: int, age_ms_max: int) -> str:
     """Why a store must be restored in full; "" when its tail is enough: it follows another cluster, lies
-    outside the changelog (start..end), or was last written so long ago that it may have missed tombstones."""
+    outside the changelog (start..end), or was last written so long ago that it may have missed
+    tombstones."""
     if meta.cluster_id != cluster_id:
         return "other_cluster"
-    if not start <= meta.changelog_next <= end:
+    if not start <= meta.changelog_next <= end or 0 <= meta.last_offset < start:
         return "outside_changelog"
     if not 0 <= now_ms - meta.written_ms <= age_ms_max:
         return "too_old"
@@ -87,6 +94,7 @@ class Follower:
         self.store = store
         self.incarnation = ""
         self.next = 0
+        self._last: Applied = _NOTHING
         self.restored_records = 0
 
     async def catch_up(
@@ -104,6 +112,9 @@ class Follower:
                 meta = None
         self.incarnation = meta.incarnation if meta is not None else ""
         first = meta.changelog_next if meta is not None else start
+        self._last = _NOTHING
+        if meta is not None:
+            self._last = (meta.last_offset, meta.last_key, meta.last_timestamp_ms)
         if end - first <= _TAIL_RECORDS_MAX:
             await self._replay(reader, first, start, end)
             return
@@ -117,15 +128,26 @@ class Follower:
             log.warning("store.other_log", lane=self._name)
             await asyncio.to_thread(self.store.wipe)
             self.incarnation = ""
+            self._last = _NOTHING
             await self._apply_all(reader, start, end)
 
     async def _apply_all(self, reader: Reader, first: int, end: int) -> None:
         began = reported = time.monotonic()
         done = 0
         self.next = first
+        # Where the store stopped, the log must still say what it said then: a broker that lost its end and
+        # was written on by another owner is another log, although every offset fits.
+        known = self._last[0]
+        begin, doubtful = (first, False) if known < 0 else (known, True)
         async for records in reader.read_to(
-            {self._changelog: first}, {self._changelog: end}, batch_max=_SLICE_RECORDS_MAX
+            {self._changelog: begin}, {self._changelog: end}, batch_max=_SLICE_RECORDS_MAX
         ):
+            if doubtful:
+                doubtful = False
+                self._recognise(records[0])
+                records = records[1:]
+                if not records:
+                    continue
             self.apply(records)
             done += len(records)
             now = time.monotonic()
@@ -133,11 +155,19 @@ class Follower:
                 reported = now
                 self._report(done, end, (self.next - first) / (now - began), done / (now - began))
             await asyncio.sleep(0)  # other lanes are not delayed by this one's restore
+        if doubtful:
+            raise OtherLog  # not one record is left of what the store followed
         self.next = end
         self.restored_records = done
         if done:
             seconds = round(time.monotonic() - began, 2)
             log.info("store.restored", lane=self._name, records=done, seconds=seconds)
+
+    def _recognise(self, record: Record) -> None:
+        """Raises OtherLog when this is not the record that was applied last."""
+        same = (record.offset, record.key, record.timestamp) == self._last
+        if not same or record.value != self.store.get(record.key):
+            raise OtherLog
 
     def _report(self, done: int, end: int, offsets_per_s: float, per_s: float) -> None:
         left_s = (end - self.next) / offsets_per_s if offsets_per_s else 0.0
@@ -149,8 +179,8 @@ class Follower:
             self._told(progress)
 
     def apply(self, records: Sequence[Record]) -> None:
-        """Committed changelog records, in order, into the store in one write batch. Raises OtherLog, nothing
-        written."""
+        """Committed changelog records, in order, into the store in one write batch. Raises OtherLog,
+        nothing written."""
         changes: dict[bytes, bytes | None] = {record.key: record.value for record in records}
         raw = changes.get(POSITION_KEY)
         if raw is not None:
@@ -158,14 +188,21 @@ class Follower:
             if self.incarnation and incarnation != self.incarnation:
                 raise OtherLog
             self.incarnation = incarnation
-        self.wrote(changes, records[-1].offset + 1)
+        self._last = (records[-1].offset, records[-1].key, records[-1].timestamp)
+        self._write(changes, records[-1].offset + 1)
 
-    def wrote(self, changes: dict[bytes, bytes | None], next_offset: int) -> None:
-        """Changes that are committed in the changelog below next_offset, into the store in one write
-        batch."""
+    def wrote(self, changes: dict[bytes, bytes | None], next_offset: int, timestamp_ms: int = 0) -> None:
+        """Changes that are committed in the changelog below next_offset, in this order, into the store
+        in one write batch. No changes: the store is in step as it is."""
+        if changes:
+            self._last = (next_offset - 1, next(reversed(changes)), timestamp_ms)
+        self._write(changes, next_offset)
+
+    def _write(self, changes: dict[bytes, bytes | None], next_offset: int) -> None:
         self.store.write(changes, self.meta(next_offset))
         self.next = next_offset
 
     def meta(self, next_offset: int) -> StoreMeta:
         """What the store is to hold beside data that reaches up to next_offset."""
-        return StoreMeta(self._cluster_id, self.incarnation, next_offset, int(time.time() * 1000))
+        now_ms = int(time.time() * 1000)
+        return StoreMeta(self._cluster_id, self.incarnation, next_offset, now_ms, *self._last)

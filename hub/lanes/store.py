@@ -46,6 +46,10 @@ class StoreMeta(msgspec.Struct, frozen=True):
     incarnation: str
     changelog_next: int
     written_ms: int
+    # The changelog record applied last, re-read at the next opening: a log that lost its end is noticed.
+    last_offset: int = -1
+    last_key: bytes = b""
+    last_timestamp_ms: int = 0
 
 
 class StoreResources:

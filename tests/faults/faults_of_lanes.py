@@ -108,6 +108,8 @@ async def cancelled(run: Run) -> None:
             ended = await asyncio.gather(lane, return_exceptions=True)
             if isinstance(ended[0], Exception) and not isinstance(ended[0], HubError):
                 raise ended[0]
+            if isinstance(ended[0], HubError):
+                await asyncio.sleep(0.2)
             run.facts["cancelled"] = run.facts.get("cancelled", 0) + 1
             if until.is_set():
                 return
