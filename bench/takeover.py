@@ -1,9 +1,9 @@
 """How long lanes stand still when a worker is killed or stopped in order, with a stand-by and without any
 state at hand.
 
-`python -m bench.takeover`: real processes over an embedded broker, a trickle of messages to every lane; the
-figure is the longest time in which a lane of the worker that went routed nothing. Prints JSON, keeps it under
-bench/results/.
+`python -m bench.takeover [quick]`: real processes over an embedded broker, a trickle of messages to every
+lane; the figure is the longest time in which a lane of the worker that went routed nothing. Prints JSON,
+keeps it under bench/results/.
 """
 
 import asyncio
@@ -201,13 +201,15 @@ async def _feed(settings: Settings) -> None:
 
 
 def main() -> None:
+    """All rounds, or one with `quick`."""
+    quick = "quick" in sys.argv[1:]
     with (
         tempfile.TemporaryDirectory() as scratch,
         EmbeddedKafka(Path(scratch) / "kafka", heap_mb=512) as broker,
     ):
-        report = asyncio.run(run(broker.bootstrap, Path(scratch)))
+        report = asyncio.run(run(broker.bootstrap, Path(scratch), 1 if quick else ROUNDS))
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "takeover.json").write_text(json.dumps(report, indent=2) + "\n")
+    (RESULTS / f"takeover{'-quick' if quick else ''}.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
 
 

@@ -50,12 +50,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     transaction_timeout_ms: int = 60_000
     batch_records_max: int = 1_000
     batch_bytes_max: int = 983_040
+    fetch_bytes_max: int = 8_388_608
     poll_wait_ms: int = 200
     lane_open_timeout_ms: int = 60_000
     reopen_delay_ms: int = 500
     drain_ms_max: int = 8_000
     redrive_alone_max: int = 100
     store_age_ms_max: int = 43_200_000
+    store_bytes_max: int = 68_719_476_736
     standby_replicas: int = 1
     restores_at_once_max: int = 2
     block_cache_bytes: int = 67_108_864
@@ -117,7 +119,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         values.setdefault("files_dir", data_dir / "files")
         if "pseudonym_key" in values and len(values["pseudonym_key"]) < 16:
             raise SettingsError("HUB_PSEUDONYM_KEY: 至少 16 字节 / at least 16 bytes")
-        return cls(**values)
+        settings = cls(**values)
+        settings._agree()
+        return settings
+
+    def _agree(self) -> None:
+        """Settings that bound each other. Raises SettingsError naming both."""
+        if self.heartbeat_interval_ms * 3 > self.session_timeout_ms:
+            raise SettingsError(
+                f"HUB_HEARTBEAT_INTERVAL_MS={self.heartbeat_interval_ms}: 不得超过 HUB_SESSION_TIMEOUT_MS"
+                f"（{self.session_timeout_ms}）的三分之一 / at most a third of HUB_SESSION_TIMEOUT_MS"
+            )
+        if self.fetch_bytes_max < self.batch_bytes_max:
+            raise SettingsError(
+                f"HUB_FETCH_BYTES_MAX={self.fetch_bytes_max}: 不得小于 HUB_BATCH_BYTES_MAX"
+                f"（{self.batch_bytes_max}） / at least HUB_BATCH_BYTES_MAX"
+            )
 
     def topic(self, name: str) -> str:
         """A topic's full name on the broker."""
@@ -211,15 +228,19 @@ _PARSERS: Final[dict[str, Any]] = {
     "produce_timeout_ms": _MS,
     "session_timeout_ms": _MS,
     "heartbeat_interval_ms": _MS,
-    "transaction_timeout_ms": _MS,
+    # Kafka's transaction.max.timeout.ms is 15 minutes; its coordinator looks every 10 s.
+    "transaction_timeout_ms": _whole(1, 900_000),
     "batch_records_max": _whole(1, 100_000),
     "batch_bytes_max": _BYTES,
+    "fetch_bytes_max": _BYTES,
     "poll_wait_ms": _MS,
     "lane_open_timeout_ms": _MS,
     "reopen_delay_ms": _MS,
     "drain_ms_max": _MS,
     "redrive_alone_max": _whole(1, 100_000),
-    "store_age_ms_max": _whole(1, 1 << 40),
+    # Half of the changelogs' delete.retention.ms at most, or a store could miss a tombstone.
+    "store_age_ms_max": _whole(1, 302_400_000),
+    "store_bytes_max": _whole(1 << 20, 1 << 44),
     "standby_replicas": _whole(0, 8),
     "restores_at_once_max": _whole(1, 64),
     "block_cache_bytes": _BYTES,

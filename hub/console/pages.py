@@ -53,6 +53,7 @@ async def overview(request: AnyRequest) -> Response[str]:
         ledger_at=_clock(snapshot.at),
         problems=problem_lines(snapshot.report) if snapshot.report else [],
         members=_member_lines(console, snapshot),
+        own_lanes=_own_lanes(snapshot),
         minutes=chart,
         departments=_by_department(chart),
         standing=standing,
@@ -105,6 +106,16 @@ def _member_lines(console: Console, snapshot: Snapshot) -> list[dict[str, Any]]:
             }
         )
     return lines
+
+
+def _own_lanes(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The lanes that belong to no member: routing, and whatever else is no delivery."""
+    return [
+        {"role": role, "lane": name, "worker": lane.worker, "state": snapshot.lane_state(lane)}
+        | {"done": lane.done, "reopened": lane.reopened, "reason": lane.reason}
+        for (role, name), lane in sorted(snapshot.lanes.items())
+        if role != "delivery"
+    ]
 
 
 async def _minutes(console: Console) -> list[dict[str, Any]]:

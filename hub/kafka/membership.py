@@ -9,12 +9,17 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import aiokafka.errors
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from hub.config import Settings
 from hub.errors import BrokerAway
+
+log = structlog.get_logger()
 
 
 class Joining(NamedTuple):
@@ -114,6 +119,8 @@ class Membership:
 
     def __init__(self, settings: Settings, group: str, sharing: Sharing) -> None:
         self._assignor = _Assignor(sharing)
+        self._bootstrap = settings.kafka_bootstrap
+        self._group = group
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap,
             group_id=group,
@@ -127,6 +134,27 @@ class Membership:
             # One only: with several, aiokafka 0.14 sends a join request for each of them.
             partition_assignment_strategy=(self._assignor,),
         )
+
+    @property
+    def id(self) -> str:
+        """Under which id the group knows this member."""
+        member: str = self._consumer._coordinator.member_id
+        return member
+
+    async def leave_for(self, member: str) -> None:
+        """Leave in the name of a member that is known to be dead, so that nobody waits for its session to
+        end. Best effort: the session ends anyway."""
+        client = AIOKafkaClient(bootstrap_servers=self._bootstrap)
+        try:
+            await client.bootstrap()
+            node = await client.coordinator_lookup(CoordinationType.GROUP, self._group)
+            if await client.ready(node, group=ConnectionGroup.COORDINATION):
+                request = LeaveGroupRequest(self._group, member)
+                await client.send(node, request, group=ConnectionGroup.COORDINATION)
+        except aiokafka.errors.KafkaError as error:
+            log.info("group.predecessor_stays", member=member, reason=repr(error))
+        finally:
+            await client.close()
 
     async def start(
         self, topics: Sequence[str], changed: Changed, revoking: Callable[[], Awaitable[None]]
@@ -167,6 +195,10 @@ class Membership:
         except aiokafka.errors.KafkaError:
             return False
         return answered and settled()
+
+    def rejoin(self) -> None:
+        """Ask for another assignment; every member joins again, and lanes that stay are not touched."""
+        self._consumer._coordinator.request_rejoin()
 
     async def watch(self) -> None:
         """Surface errors of the group (authorisation, broker gone) as exceptions; runs until cancelled."""

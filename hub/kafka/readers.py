@@ -33,7 +33,7 @@ class Reader:
     """
 
     def __init__(
-        self, settings: Settings, *, fetch_bytes_max: int = 8 << 20, fetch_wait_ms: int = _FETCH_WAIT_MS
+        self, settings: Settings, *, fetch_bytes_max: int | None = None, fetch_wait_ms: int = _FETCH_WAIT_MS
     ) -> None:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=settings.kafka_bootstrap,
@@ -42,7 +42,7 @@ class Reader:
             auto_offset_reset="none",
             group_id=None,
             fetch_max_wait_ms=fetch_wait_ms,
-            max_partition_fetch_bytes=fetch_bytes_max,
+            max_partition_fetch_bytes=fetch_bytes_max or settings.fetch_bytes_max,
             check_crcs=True,
             request_timeout_ms=20_000,
         )

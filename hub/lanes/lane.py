@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -22,6 +22,8 @@ from hub.lanes.restore import Follower, Position, Restoring
 from hub.lanes.store import POSITION_KEY, Store, StoreResources
 
 Place = tuple[str, int]
+
+_SIZE_CHECK_S: Final = 10.0
 
 
 class LaneSpec(msgspec.Struct, frozen=True):
@@ -82,6 +84,8 @@ class Lane:
         self._producer: LaneProducer | None = None
         self._reader: Reader | None = None
         self._follower: Follower | None = None
+        self._size_checked = 0.0
+        self._attested = time.monotonic()
 
     # -- opening
     # -----------------------------------------------------------------------------------------------------
@@ -191,9 +195,22 @@ class Lane:
         """Next committed input records, per partition in order. Raises LaneStopped for a position outside the
         log, BrokerAway."""
         try:
-            return await self.reader.poll(wait_ms, records_max)
+            records = await self.reader.poll(wait_ms, records_max)
         except LookupError as error:
             raise LaneStopped(f"{self.spec.name}: {error}") from error
+        now = time.monotonic()
+        if not records and (now - self._attested) * 1000 > self._settings.store_age_ms_max / 8:
+            self._attested = now
+            await self.attest()
+        return records
+
+    async def attest(self) -> None:
+        """Write down that an idle store is in step with its changelog as of now, if it is: a quiet weekend
+        must not make it too old to be trusted. In step: nothing lies between them but the marker of one
+        transaction, for another transaction would be a record and a marker at least."""
+        end = (await self.reader.stable_offsets([self._changelog]))[self._changelog]
+        if 0 <= end - self.follower.next <= 1 and self.store.meta() is not None:
+            self.follower.wrote({}, self.follower.next)
 
     async def commit(
         self,
@@ -206,9 +223,11 @@ class Lane:
 
         outputs: (full topic name, partition) -> records. Raises OutputRefused, Fenced, BrokerAway,
         UnknownOutcome; after any of them the
-        lane must be closed and reopened: the store is then behind, never ahead.
+        lane must be closed and reopened: the store is then behind, never ahead. Raises LaneStopped for a
+        store that has outgrown store_bytes_max.
         """
         assert self._producer is not None, "lane not open"
+        self._check_size()
         follower = self.follower
         positions = dict(self._positions)
         for record in consumed:
@@ -225,6 +244,19 @@ class Lane:
         first = await self._producer.commit({**outputs, place: logged}, moved, self._group)
         self._positions = positions
         follower.wrote(applied, first[place] + len(logged), now_ms)
+
+    def _check_size(self) -> None:
+        """A store that fills the disk would stop every lane of this machine: it stops its own before that."""
+        now = time.monotonic()
+        if now - self._size_checked < _SIZE_CHECK_S:
+            return
+        self._size_checked = now
+        size, most = self.store.size_bytes(), self._settings.store_bytes_max
+        if size > most:
+            raise LaneStopped(
+                f"{self.spec.name}: 状态库 {size} 字节，超过 HUB_STORE_BYTES_MAX={most} / "
+                f"the store has {size} bytes, over HUB_STORE_BYTES_MAX"
+            )
 
     async def close(self) -> None:
         """Commit nothing more; the successor aborts whatever is open. Cancelled at any point, it still lets

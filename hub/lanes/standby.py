@@ -52,16 +52,24 @@ class Home:
             log.info("standby.shared_data_dir", path=str(self.path))
             return
         lock.seek(0)
-        self.id = lock.read().strip()
+        self.id, self.predecessor, *_ = [*lock.read().splitlines(), "", ""]
+        self._lock = lock
         if not self.id:
             self.id = uuid.uuid4().hex
-            lock.write(self.id)
-            lock.flush()
-        self._lock = lock
+            self.works_as("")
+
+    def works_as(self, member: str) -> None:
+        """Note under which member id the group knows this process."""
+        if self._lock is not None:
+            self._lock.seek(0)
+            self._lock.truncate()
+            self._lock.write(f"{self.id}\n{member}\n")
+            self._lock.flush()
 
     def leave(self) -> None:
-        """Let the directory go."""
+        """Let the directory go, after the group was left."""
         if self._lock is not None:
+            self.works_as("")
             self._lock.close()
             self._lock = None
 

@@ -161,6 +161,10 @@ class Store:
         except Exception as error:
             raise StoreFailed(f"状态库写入失败 / the store could not be written: {error}") from error
 
+    def size_bytes(self) -> int:
+        """Bytes of the store's files on disk; what is still in memory or in its own log is not counted."""
+        return int(self._db.property_int_value("rocksdb.total-sst-files-size") or 0)
+
     def wipe(self) -> None:
         """Start again from nothing; the changelog restores everything."""
         self._db.close()

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 
 _INVARIANT_S: Final = 10.0
 _CONFIRM_AGAIN_S: Final = 0.1
+_NEAR_AGAIN_S: Final = 0.2
 
 
 class LaneRunner(Protocol):
@@ -91,6 +92,7 @@ class Worker:
         self._assigned_now: set[TopicPartition] = set()
         self._generation = -1
         self._member: Membership | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._ending = False
         self.lanes: dict[TopicPartition, LaneState] = {}
 
@@ -99,6 +101,8 @@ class Worker:
         breaks."""
         self._home.enter()
         self._member = Membership(self._settings, f"{self._settings.topic_prefix}govhub.{self._role}", self)
+        if self._home.predecessor:
+            await self._member.leave_for(self._home.predecessor)
         await self._member.start(self._topics, self._assigned, self._revoking)
         watching = asyncio.create_task(self._member.watch())
         stopping = asyncio.create_task(stop.wait())
@@ -118,6 +122,8 @@ class Worker:
         """Close every lane and every stand-by, then leave: successors find both stores and locks free."""
         if self._resting is not None:
             await self._resting.rest(leaving=True)
+        if self._warming is not None:
+            self._warming.cancel()
         self._close(list(self._tasks))
         await asyncio.gather(*self._closing.values())
         if self._standbys is not None:
@@ -182,6 +188,8 @@ class Worker:
         if self._resting is not None:
             self._resting.go_on()
         self._assigned_now, self._generation = assigned, generation
+        if self._member is not None:
+            self._home.works_as(self._member.id)
         # A lane that is still ours stays open and pays no restore.
         self._close([place for place in self._tasks if place not in assigned])
         for place in sorted(assigned - set(self._tasks)):
@@ -190,7 +198,21 @@ class Worker:
                 self._keep(place, self._closing.get(place)), name=f"lane {place.topic}-{place.partition}"
             )
         if self._standbys is not None:
-            self._standbys.follow(standing(note) - assigned, self._closing)
+            tails, due = standing(note)
+            self._standbys.follow(tails - assigned, self._closing)
+            if self._warming is not None:
+                self._warming.cancel()
+            self._warming = asyncio.create_task(self._ask_when_near()) if due else None
+
+    async def _ask_when_near(self) -> None:
+        """Some of the lanes we stand by for are to be ours: ask for another assignment once we are near
+        them."""
+        near: dict[str, bool] = {}
+        while self._standbys is not None and not (near and all(near.values())):
+            await asyncio.sleep(_NEAR_AGAIN_S)
+            near = self._standbys.near()
+        if self._member is not None:
+            self._member.rejoin()
 
     def _close(self, places: list[TopicPartition]) -> None:
         """Begin to close these lanes. Nobody waits here: what a lane does before it ends may outlast a

@@ -19,6 +19,7 @@ from hub.console.web import Console
 from hub.delivery.model import queue_key
 from hub.gateway import server
 from hub.ids import dispatch_id
+from hub.lanes.restore import Restoring
 from hub.projector.app import serve as project
 from hub.status import LaneReport
 from tests.ledger_topics import (
@@ -68,6 +69,11 @@ def lane(name: str, state: str, **more: Any) -> Written:
     return Written("hub.status", report.key, msgspec.json.encode(report), partition=0)
 
 
+RESTORING = lane(
+    "case.inbound-0", "opening", reason=str(Restoring(records=40_000, per_s=20_000, left_s=12.0))
+)
+
+
 def write_day(log: Log) -> tuple[str, str, str]:
     """An ordinary day on the topics. Returns the numbers of a rich case, a parked one and a held one."""
     log.commit([record for n in range(40) for record in whole_case(message(f"plain{n}"))])
@@ -103,6 +109,7 @@ def write_day(log: Log) -> tuple[str, str, str]:
     log.commit(
         [lane("deliver.platform-0", "waiting", breaker="open", holds=1, reason="连接被拒绝，下次尝试 5 s 后")]
     )
+    log.commit([RESTORING, lane("case.inbound-1", "open", done=7)])
     log.commit([Written("delivery.platform.changelog", queue_key(stuck.subject, 1), b"\x01x", partition=0)])
     log.commit(log.positions_at_end())
     return rich.subject, parked.subject, held.subject

@@ -14,7 +14,7 @@ import pytest
 from hub.console.accounts import TRIES_MAX, Role
 from hub.console.app import build
 from hub.console.sessions import COOKIE, Sessions
-from tests.console.conftest import PASSWORD, Site, serving
+from tests.console.conftest import PASSWORD, RESTORING, Site, serving
 from tests.ledger_topics import Log, whole_case
 from tests.ledger_topics import message as case_message
 from tests.servers import Kafka
@@ -153,6 +153,7 @@ async def test_r25_ledgers_and_lanes_do_not_depend_on_postgresql(
     away = "postgresql://nobody:x@127.0.0.1:9/none"
     log = await Log.create(kafka.bootstrap, topic_prefix, tmp_path, database_url=away)
     log.commit(whole_case(case_message("c1")))
+    log.commit([RESTORING])
     log.commit(log.positions_at_end())
     console = build(log.settings)
     async with serving(console) as url:
@@ -167,6 +168,7 @@ async def test_r25_ledgers_and_lanes_do_not_depend_on_postgresql(
                 await asyncio.sleep(0.3)
         assert 'class="fresh stale"' in html
         assert "数据库不可用" in html
+        assert "40,000 条" in html, "how far a lane's restore is"
         async with http.get(url + "/cases") as answer:
             assert answer.status == 503
             assert "消息交换不受影响" in await answer.text()

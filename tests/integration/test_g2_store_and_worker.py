@@ -3,16 +3,18 @@ interrupted, a broker that went away (real RocksDB, real processes, real broker)
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hub.config import Settings
-from hub.errors import BrokerAway, LaneStopped, StoreBusy
+from hub.errors import BrokerAway, LaneStopped, StoreBusy, StoreFailed
 from hub.kafka import Admin, Reader, TopicPartition
 from hub.lanes import store as store_module
 from hub.lanes.lane import Lane, LaneSpec
@@ -174,3 +176,46 @@ def test_store_closed_while_it_is_wiped_lets_go_of_its_lock(
     monkeypatch.undo()
     monkeypatch.setattr(store_module, "_LOCK_WAIT_S", 0.2)
     Store(tmp_path / "in-0", resources).close()
+
+
+async def test_lane_whose_store_outgrows_its_limit_stops_and_says_which_setting(
+    kafka: Kafka, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(kafka.bootstrap, tmp_path, topic_prefix)
+    settings = msgspec.structs.replace(settings, store_bytes_max=1 << 20)
+    async with Admin(settings) as admin:
+        for name in ("in", "log"):
+            await admin.create(settings.topic(name), 1, 1, {})
+    lane = Lane(settings, LaneSpec("test", ("in",), 0, "log", 0), StoreResources(settings), "cluster")
+    try:
+        await lane.open()
+        for n in range(12):  # beyond what RocksDB keeps in memory
+            await lane.commit({}, {b"%d" % n: os.urandom(500_000)}, [])
+        monkeypatch.setattr("hub.lanes.lane._SIZE_CHECK_S", 0.0)
+        until = time.monotonic() + 10
+        while lane.store.size_bytes() <= 1 << 20 and time.monotonic() < until:
+            await asyncio.sleep(0.05)  # its files are written behind our back
+        with pytest.raises(LaneStopped, match="HUB_STORE_BYTES_MAX"):
+            await lane.commit({}, {b"one more": b"1"}, [])
+    finally:
+        await lane.close()
+
+
+def test_store_that_cannot_be_written_says_so_and_the_lane_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction is committed already: the changelog will bring it back."""
+    store = Store(tmp_path / "in-0", StoreResources(settings_of("127.0.0.1:1", tmp_path)))
+    real = store._db
+
+    class Full:
+        def write(self, batch: object) -> None:
+            raise Exception("IO error: No space left on device")
+
+        def close(self) -> None:
+            real.close()
+
+    store._db = Full()  # type: ignore[assignment]
+    with pytest.raises(StoreFailed):
+        store.write({b"a": b"1"}, META)
+    store.close()

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from test_g2_lane import SPEC, give, lane, record, settings, take, topics
 from test_g2_router import _produce, a_case, committed, env, ledger, routed
@@ -143,6 +144,30 @@ async def test_store_that_may_have_missed_a_tombstone_is_restored_in_full(
         )
     async with lane(settings) as second:
         assert second.get_many([b"a", b"deleted meanwhile"]) == [b"1", None]
+
+
+async def test_idle_store_in_step_with_its_changelog_does_not_grow_old_and_one_that_is_behind_does(
+    settings: Settings, topics: None, tmp_path: Path
+) -> None:
+    def written_long_ago(of: Lane) -> None:
+        meta = of.follower.meta(of.follower.next)
+        long_ago = meta.written_ms - settings.store_age_ms_max - 1
+        of.store.write({}, StoreMeta(meta.cluster_id, meta.incarnation, meta.changelog_next, long_ago))
+
+    await give(settings, 3)
+    async with lane(settings) as idle:
+        await idle.commit({}, {b"a": b"1"}, await take(idle, 1))
+        written_long_ago(idle)
+        await idle.attest()
+    async with lane(settings) as again:
+        assert again.restored_records == 0, "trusted"
+        async with lane(elsewhere(settings, tmp_path / "other")) as owner:
+            await owner.commit({}, {b"a": None}, await take(owner, 1))
+        written_long_ago(again)
+        await again.attest()
+        meta = again.store.meta()
+        assert meta is not None
+        assert time.time() * 1000 - meta.written_ms > settings.store_age_ms_max, "a zombie's store stays old"
 
 
 async def test_lanes_go_on_while_another_is_restored_and_the_restore_says_how_far_it_is(
@@ -307,6 +332,40 @@ async def test_worker_whose_lane_has_no_task_ends_so_that_another_is_started(
     with pytest.raises(HubError, match="without a task"):
         async with asyncio.timeout(20):
             await worker.run(asyncio.Event())
+
+
+class Works:
+    async def run(self, opened: Callable[[], None]) -> None:
+        opened()
+        await asyncio.Event().wait()
+
+
+async def test_worker_that_was_killed_and_started_again_does_not_wait_for_its_own_session(
+    settings: Settings, topics: None
+) -> None:
+    """Holding its data directory's lock it knows that its predecessor is dead, and leaves in its name. Left
+    alone the session would end in five minutes."""
+    patient = msgspec.structs.replace(settings, session_timeout_ms=300_000)
+    killed = Worker(patient, "test", ["in"], lambda _: Works())
+    running = asyncio.create_task(killed.run(asyncio.Event()))
+    await until(lambda: killed.trouble() == "")
+    member = killed._member
+    assert member is not None
+    # What SIGKILL does: no leave, no lock, no file closed in order.
+    killed._home._lock.close()  # type: ignore[union-attr]
+    killed._home._lock = None
+    member._consumer._coordinator._group_instance_id = "leaves nothing"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    stop = asyncio.Event()
+    again = Worker(patient, "test", ["in"], lambda _: Works())
+    working = asyncio.create_task(again.run(stop))
+    await until(lambda: again.trouble() == "")
+    stop.set()
+    await working
+    assert not (again._home.path / ".home").read_text().splitlines()[1], (
+        "who left in order needs nobody to do it"
+    )
 
 
 # -- real processes
