@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DbClosedError,
@@ -77,6 +78,12 @@ class StoreResources:
         table = BlockBasedOptions()
         table.set_block_cache(self.cache)
         table.set_bloom_filter(10, False)
+        # Index and filters in pages of their own: at ten million cases whole ones would push each other out
+        # of the cache.
+        table.set_index_type(BlockBasedIndexType.two_level_index_search())
+        table.set_partition_filters(True)
+        table.set_metadata_block_size(4_096)
+        table.set_pin_top_level_index_and_filter(True)
         table.set_cache_index_and_filter_blocks(True)
         options.set_block_based_table_factory(table)
         return options
