@@ -282,6 +282,8 @@ async def test_lane_that_is_fenced_between_two_sends_is_fenced_and_not_dead(
 class Asked:
     """A membership whose coordinator answers as a test says."""
 
+    id = "member"
+
     def __init__(self) -> None:
         self.answer = False
         self.asked = 0
