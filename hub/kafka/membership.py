@@ -5,8 +5,9 @@ What the members tell each other, and how the partitions are shared out, is the 
 (hub/lanes/assignment.py).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import aiokafka.errors
 import structlog
@@ -20,6 +21,8 @@ from hub.config import Settings
 from hub.errors import BrokerAway
 
 log = structlog.get_logger()
+
+_LEAVE_FOR_S: Final = 5.0
 
 
 class Joining(NamedTuple):
@@ -146,12 +149,13 @@ class Membership:
         end. Best effort: the session ends anyway."""
         client = AIOKafkaClient(bootstrap_servers=self._bootstrap)
         try:
-            await client.bootstrap()
-            node = await client.coordinator_lookup(CoordinationType.GROUP, self._group)
-            if await client.ready(node, group=ConnectionGroup.COORDINATION):
-                request = LeaveGroupRequest(self._group, member)
-                await client.send(node, request, group=ConnectionGroup.COORDINATION)
-        except aiokafka.errors.KafkaError as error:
+            async with asyncio.timeout(_LEAVE_FOR_S):
+                await client.bootstrap()
+                node = await client.coordinator_lookup(CoordinationType.GROUP, self._group)
+                if await client.ready(node, group=ConnectionGroup.COORDINATION):
+                    request = LeaveGroupRequest(self._group, member)
+                    await client.send(node, request, group=ConnectionGroup.COORDINATION)
+        except (aiokafka.errors.KafkaError, TimeoutError) as error:
             log.info("group.predecessor_stays", member=member, reason=repr(error))
         finally:
             await client.close()
