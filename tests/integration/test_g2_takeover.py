@@ -416,7 +416,7 @@ async def test_workers_come_go_and_stand_still_under_load_and_every_message_is_r
                 for at in range(0, len(cases), 10):
                     await asyncio.gather(*(_produce(producer, case[step]) for case in cases[at : at + 10]))
                     if not done.is_set():
-                        await asyncio.sleep(0.12)
+                        await asyncio.sleep(0.6)  # input must not end before the workers are through
 
     submitting = asyncio.create_task(submit())
     first, second = tmp_path / "first", tmp_path / "second"
