@@ -140,17 +140,6 @@ def case_(number: str) -> None:
     _run(show_case(_settings(), number))
 
 
-@govhub.command()
-@click.argument("number")
-@click.option("--reason", required=True, help="原因，记入日志 / why; recorded")
-def redrive(number: str, reason: str) -> None:
-    """重投一件停放的办件：同序、同号 / decide a parked case's queue again, in order and with the same ids."""
-    from hub.client import redrive_case
-
-    _run(redrive_case(_settings(), number, reason))
-    click.echo(f"已提交重投 / redrive handed to the router: {number}")
-
-
 @govhub.group()
 def bridge() -> None:
     """通往其他区域的桥 / the bridge to another region."""

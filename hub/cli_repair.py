@@ -1,7 +1,7 @@
-"""The command line for what stands still at members: list, redrive, settle, skip, release, suspend, resume.
-Names, options and exit codes; the acts themselves are in hub/repair.py.
+"""The command line for what stands still: list, redrive, settle, skip, release, suspend, resume. Names,
+options and exit codes; the acts themselves are in hub/repair.py.
 
-Without --yes every command only shows what it would do.
+At a member every command only shows what it would do, until --yes is given.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from hub import directory
+from hub.client import redrive_case
 from hub.config import Settings, SettingsError
 from hub.delivery.commands import Command, Verb
 from hub.delivery.model import Outcome
@@ -34,7 +35,7 @@ _OUTCOMES: Final[dict[str, Outcome]] = {
 
 def add_to(group: click.Group) -> None:
     """Put these commands beside the others of `govhub`."""
-    for command in (held, delivery, settle, skip, release, suspend, resume):
+    for command in (held, redrive, settle, skip, release, suspend, resume):
         group.add_command(command)
 
 
@@ -64,16 +65,25 @@ def _line(one: Standstill) -> str:
     )
 
 
-@click.command("redrive-delivery")
+@click.command()
 @click.argument("number", required=False)
-@_MEMBER
+@click.option("--member", default="", help="停在此成员处的 / what stands still at this member")
 @click.option("--code", default="", help="只取此原因代码 / only of this reason code")
 @_REASON
 @_YES
-def delivery(number: str | None, member: str, code: str, reason: str, yes: bool) -> None:
-    """重投停在成员处的办件：同序、同号；不给编号即全部 / parked dispatches again, in order, under their ids;
-    without a number all of the member's."""
-    _act("redrive", member, number, reason, yes, code=code)
+def redrive(number: str | None, member: str, code: str, reason: str, yes: bool) -> None:
+    """重投停放的办件：同序、同号 / a parked case again, in order, under its ids.
+
+    不写 --member：停在路由处的一件。写 --member：停在该成员处的一件，或不写编号即全部。
+    Without --member a case parked in the router; with it one case at that member, or all of them.
+    """
+    if member:
+        _act("redrive", member, number, reason, yes, code=code)
+    elif number is None:
+        raise click.UsageError("NUMBER | --member …")
+    else:
+        _run(lambda settings: redrive_case(settings, number, reason))
+        click.echo(f"已提交重投 / redrive handed to the router: {number}")
 
 
 @click.command()

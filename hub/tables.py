@@ -6,7 +6,7 @@ followed. Also publishes the directory's files into those topics.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -18,7 +18,7 @@ from hub.directory.checks import TABLES
 from hub.directory.errors import DirectoryError
 from hub.directory.records import from_records, to_records
 from hub.errors import BrokerAway, HubError
-from hub.kafka import Admin, Reader, Record, open_reader, write_all
+from hub.kafka import Admin, KafkaError, Reader, Record, open_reader, write_all
 from hub.routing import credit
 from hub.routing.tables import Limits, Standing, Tables
 from topics import catalogue
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 _PREFIX: Final = "directory."
 _DELIVER: Final = "deliver."
 _SETTLE_MS: Final = 300
+_LOOK_S: Final = 0.5
+_RETRY_S: Final = 5.0
 _SEEN_BYTES_MAX: Final = 1 << 18
 
 
@@ -41,6 +43,7 @@ class TablesFollower:
         self._raw: dict[str, dict[bytes, bytes]] = {table: {} for table in TABLES}
         self._credit: dict[str, Standing] = {}
         self._current: Tables | None = None
+        self._known: directory.Directory | None = None
         self._following: asyncio.Task[None] | None = None
 
     @property
@@ -53,6 +56,13 @@ class TablesFollower:
             )
         assert self._current is not None, "tables not loaded"
         return self._current
+
+    @property
+    def known(self) -> directory.Directory:
+        """The directory that `current` was made of. Raises HubError as `current` does."""
+        assert self.current is not None
+        assert self._known is not None
+        return self._known
 
     async def load(self) -> None:
         """Read everything there is. Raises HubError when no valid directory was published."""
@@ -138,7 +148,7 @@ class TablesFollower:
         )
         known = from_records(self._raw, region=settings.region)
         await self._check_topics(known)
-        self._current = Tables(known, self._credit, limits)
+        self._current, self._known = Tables(known, self._credit, limits), known
 
     async def _check_topics(self, known: directory.Directory) -> None:
         """A dispatch to a topic that does not exist can never be committed: the lane would reopen for ever
@@ -171,6 +181,26 @@ async def follow_tables(settings: Settings) -> AsyncIterator[TablesFollower]:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def follow_directory(
+    settings: Settings, take: Callable[[directory.Directory], Awaitable[None]]
+) -> None:
+    """Hand every published version to `take`, until cancelled. While the broker is away, or nothing valid was
+    published, what was taken before stands."""
+    seen = ""
+    while True:
+        try:
+            async with follow_tables(settings) as tables:
+                while True:
+                    known = tables.known
+                    if known.version != seen:
+                        await take(known)
+                        seen = known.version
+                    await asyncio.sleep(_LOOK_S)
+        except (HubError, KafkaError, OSError) as error:
+            log.warning("directory.waiting", reason=str(error))
+            await asyncio.sleep(_RETRY_S)
 
 
 async def publish_directory(settings: Settings) -> int:

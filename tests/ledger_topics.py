@@ -213,6 +213,7 @@ class Log:
             await admin.create(settings.topic("hub.status"), 1, 1, compact)
             for member in MEMBERS:
                 await admin.create(settings.topic(f"deliver.{member}"), 1, 1, {})
+                await admin.create(settings.topic(f"commands.delivery.{member}"), 1, 1, {})
                 await admin.create(settings.topic(f"delivery.{member}.changelog"), 1, 1, compact)
         log = cls(settings)
         log.producer = log._transactional()

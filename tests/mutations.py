@@ -672,6 +672,20 @@ MUTATIONS = (
         '            if moved == "":\n',
         NOTICES + "test_a_second_process_cannot_write_a_batch_again",
     ),
+    Mutation(
+        "the second person of a bulk is another person",
+        "hub/console/acts.py",
+        "        if act.person == person:\n",
+        "        if False:\n",
+        "tests/console/test_console_repair.py::test_r27_bulk_redrive_waits_for_another_person_and_is_done_once",
+    ),
+    Mutation(
+        "a directory with a member without a topic is not taken",
+        "hub/tables.py",
+        "        await self._check_topics(known)\n",
+        "",
+        TABLES + "test_published_member_has_its_topics_and_a_directory_with_one_that_has_none_is_not_taken",
+    ),
 )
 
 

@@ -13,7 +13,7 @@ from litestar.response import Redirect, Response
 
 from hub import directory
 from hub.config import Settings
-from hub.console import entry, notices, pages
+from hub.console import entry, notices, pages, repair
 from hub.console.accounts import Accounts
 from hub.console.database import Database, DatabaseAway
 from hub.console.live import Live
@@ -53,6 +53,9 @@ def build_app(console: Console) -> Litestar:
         route_handlers=[
             *(pages.overview, pages.cases, pages.timeline, pages.unmask, pages.standing, pages.audit),
             notices.notice,
+            *(repair.standstill_page, repair.act_on_standstill, repair.parked_case_page, repair.redrive_case),
+            *(repair.member_page, repair.switch_member),
+            *(repair.bulk_page, repair.propose_bulk, repair.second_person),
             *(entry.login_page, entry.log_in, entry.log_out, entry.language),
             *(entry.accounts_page, entry.create_account),
             *(static, healthz, readyz, metrics),

@@ -33,7 +33,7 @@ from hub.projector.masking import masked_body
 VIEW_TIMEOUT_SECONDS: Final = 1.0
 VIEW_BYTES_MAX: Final = 1 << 20
 NUMBER_LENGTH_MAX: Final = 64
-KINDS: Final = ("parked", "held", "in_doubt")
+KINDS: Final = ("parked", "in_doubt", "refused", "held")
 
 
 @get("/")
@@ -100,6 +100,7 @@ def _member_lines(console: Console, snapshot: Snapshot) -> list[dict[str, Any]]:
                 "state": next((state for state in states if state != "open"), "open") if states else "none",
                 "reason": "；".join(lane.reason for lane in lanes if lane.reason),
                 "breaker": next((lane.breaker for lane in lanes if lane.breaker not in ("", "closed")), ""),
+                "suspended": any(lane.suspended for lane in lanes),
                 "holds": sum(lane.holds for lane in lanes),
                 "last": _clock(last / 1_000),
                 "ledger": snapshot.report.members.get(id_) if snapshot.report else None,
@@ -237,7 +238,7 @@ async def standing(request: AnyRequest) -> Response[str]:
     heads: list[Any] = []
     behind: dict[str, list[Any]] = {}
     try:
-        if kind != "in_doubt":
+        if kind in ("parked", "held"):
             messages = await queries.standing_messages(database, kind)
         if kind != "held":
             heads, behind = await queries.standing_dispatches(database, kind)
@@ -252,6 +253,7 @@ async def standing(request: AnyRequest) -> Response[str]:
         messages=messages,
         heads=heads,
         behind=behind,
+        may=session.may(Role.OPERATOR),
     )
 
 

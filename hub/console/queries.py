@@ -13,6 +13,7 @@ MESSAGES_SHOWN_MAX: Final = 500
 DISPATCHES_SHOWN_MAX: Final = 5_000
 AUDIT_SHOWN_MAX: Final = 200
 NOTICES_SHOWN_MAX: Final = 50
+ACT_CASES_MAX: Final = 1_000
 
 _RECENT: Final = "SELECT * FROM cases ORDER BY updated_at DESC NULLS LAST LIMIT $1"
 _BY_NUMBER: Final = "SELECT * FROM cases WHERE case_no LIKE $2 || '%' ORDER BY case_no LIMIT $1"
@@ -25,7 +26,20 @@ _DISPATCHES: Final = "SELECT * FROM dispatches WHERE case_no = $1 ORDER BY liste
 _OPEN_DISPATCHES: Final = """
 SELECT d.*, m.type, m.source, (SELECT count(*) FROM dispatches b WHERE b.behind = d.id) AS behind_count
 FROM dispatches d LEFT JOIN messages m ON m.id = d.message_id
-WHERE d.outcome = $1 AND d.behind = '' ORDER BY d.at LIMIT $2"""
+WHERE d.outcome = $1 AND d.behind = ''
+  AND ($1 <> 'refused' OR EXISTS (SELECT 1 FROM dispatches b WHERE b.behind = d.id)) ORDER BY d.at LIMIT $2"""
+_ONE_DISPATCH: Final = """
+SELECT d.*, m.type, m.source, (SELECT count(*) FROM dispatches b WHERE b.behind = d.id) AS behind_count
+FROM dispatches d LEFT JOIN messages m ON m.id = d.message_id WHERE d.id = $1"""
+_PARKED_BY_CAUSE: Final = """
+SELECT member, code, count(*) AS cases FROM dispatches WHERE outcome = 'parked' AND behind = ''
+GROUP BY member, code HAVING count(*) > 1 ORDER BY 3 DESC LIMIT $1"""
+_PARKED_OF: Final = """
+SELECT id, case_no, kind, attempts, detail, at FROM dispatches
+WHERE outcome = 'parked' AND behind = '' AND member = $1 AND code = $2 ORDER BY at, id LIMIT $3"""
+_PARKED_CASE: Final = """
+SELECT case_no, reason, zh, en, routed_at FROM messages
+WHERE case_no = $1 AND disposition = 'parked' AND reason <> 'behind' ORDER BY routed_at LIMIT 1"""
 _OPEN_MESSAGES: Final = """
 SELECT m.*, NULL AS body, (SELECT count(*) FROM messages b WHERE b.case_no = m.case_no AND b.disposition =
 $1 AND b.id <> m.id) AS behind_count
@@ -93,6 +107,26 @@ async def standing_dispatches(database: Database, outcome: str) -> tuple[list[An
         if len(queue) < BEHIND_SHOWN_MAX:
             queue.append(row)
     return heads, behind
+
+
+async def dispatch(database: Database, id_: str) -> Any | None:
+    """One dispatch with what waits behind it. Raises DatabaseAway."""
+    return await database.row(_ONE_DISPATCH, id_)
+
+
+async def parked_case(database: Database, number: str) -> Any | None:
+    """The message at which a case is parked in the router. Raises DatabaseAway."""
+    return await database.row(_PARKED_CASE, number)
+
+
+async def parked_causes(database: Database) -> list[Any]:
+    """Member, reason code and number of cases, where there are several. Raises DatabaseAway."""
+    return await database.fetch(_PARKED_BY_CAUSE, OPEN_SHOWN_MAX)
+
+
+async def parked_of(database: Database, member: str, code: str) -> list[Any]:
+    """The cases parked at a member for one reason, at most ACT_CASES_MAX. Raises DatabaseAway."""
+    return await database.fetch(_PARKED_OF, member, code, ACT_CASES_MAX)
 
 
 async def counts(database: Database) -> dict[str, int]:

@@ -21,3 +21,20 @@ CREATE TABLE IF NOT EXISTS console_audit (
 );
 CREATE OR REPLACE RULE console_audit_no_update AS ON UPDATE TO console_audit DO INSTEAD NOTHING;
 CREATE OR REPLACE RULE console_audit_no_delete AS ON DELETE TO console_audit DO INSTEAD NOTHING;
+
+-- Acts on many cases (R27): proposed by one person, carried out when a second has approved; or done alone within
+-- the limit and countersigned afterwards. items: what was shown to both, [{caseNo, dispatch, attempts}].
+CREATE TABLE IF NOT EXISTS console_acts (
+    id text PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    member text NOT NULL,
+    code text NOT NULL DEFAULT '',
+    items jsonb NOT NULL,
+    person text NOT NULL,
+    reason text NOT NULL,
+    alone boolean NOT NULL,
+    second text NOT NULL DEFAULT '',
+    second_at timestamptz,
+    done_at timestamptz,
+    CHECK (second <> person)
+);

@@ -24,6 +24,7 @@ from hub.lanes.standby import Standbys
 from hub.lanes.store import StoreResources
 from hub.lanes.worker import Worker
 from hub.status import LaneReport, publish_status
+from hub.tables import follow_directory
 
 log = structlog.get_logger()
 
@@ -56,6 +57,8 @@ class _Runner:
         member = role.members.get(topic.removeprefix(_PREFIX))
         if member is None:
             raise LaneStopped(f"{topic}: 目录中没有这个成员 / no such member in the directory")
+        if member.id in role.unusable:
+            raise LaneStopped(role.unusable[member.id])
         lane = Lane(
             role.settings,
             spec,
@@ -97,6 +100,7 @@ class DeliveryRole:
         self.partitions = partitions
         self.resources = StoreResources(settings)
         self.stats: dict[str, DeliveryStats] = {}
+        self.unusable: dict[str, str] = {}
         self.troubles: dict[TopicPartition, Trouble] = {}
         self.working: dict[TopicPartition, DeliveryLane] = {}
         self.clock = ClockGuard(settings)
@@ -122,6 +126,41 @@ class DeliveryRole:
         """The lanes that stayed here call again."""
         for work in self.working.values():
             work.go_on()
+
+    async def take(self, known: directory.Directory) -> None:
+        """A newly published directory. A member whose secrets this process was not given keeps the lane it
+        had; a new one has a lane that says what is missing."""
+        members: dict[str, Member] = {}
+        self.unusable = {}
+        for id_, member in known.served.items():
+            # Another region's hub is the bridge's to serve.
+            if member.kind is MemberKind.HUB:
+                continue
+            try:
+                members[id_] = directory.with_secrets(known, id_, os.environ)
+            except directory.DirectoryError as error:
+                log.error("member.unusable", member=id_, reason=str(error))
+                members[id_] = self.members.get(id_, member)
+                if id_ not in self.members:
+                    self.unusable[id_] = str(error)
+        await self.change(members)
+
+    async def change(self, members: dict[str, Member]) -> None:
+        """Open lanes of new members, close those of removed ones, and open anew what changed: its calls end
+        first."""
+        before, self.members = self.members, members
+        if before.keys() != members.keys():
+            log.info("members.changed", members=sorted(members))
+            self.worker.ask_for([_PREFIX + id_ for id_ in members])
+        for id_, member in members.items():
+            if id_ in before and before[id_] != member:
+                log.info("member.changed", member=id_)
+                topic = _PREFIX + id_
+                working = [
+                    work for place, work in self.working.items() if self.settings.bare(place.topic) == topic
+                ]
+                await asyncio.gather(*(work.rest(self.settings.drain_ms_max / 1000) for work in working))
+                self.worker.reopen(topic)
 
     def reports(self) -> list[LaneReport]:
         """One line per lane, for the status topic."""
@@ -177,4 +216,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         publish_status(settings, "delivery", role.reports),
         health_server(settings.metrics_listen, role.worker.trouble, role.metrics),
     ):
-        await role.worker.run(stop)
+        following = asyncio.create_task(follow_directory(settings, role.take), name="directory")
+        try:
+            await role.worker.run(stop)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)

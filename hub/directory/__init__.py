@@ -23,7 +23,7 @@ from hub.directory.model import (
     RouteTo,
     Style,
 )
-from hub.directory.records import from_records, to_records
+from hub.directory.records import from_records, to_records, with_secrets
 
 __all__ = [
     "DATA",
@@ -46,4 +46,5 @@ __all__ = [
     "from_records",
     "load",
     "to_records",
+    "with_secrets",
 ]

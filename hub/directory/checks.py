@@ -22,7 +22,7 @@ Place = Callable[[str, Where], str]
 Raw = Mapping[str, Mapping[str, Any]]
 T = TypeVar("T", Member, Item, Region, Route)
 
-_REFERENCE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]{0,99})\}")
+REFERENCE: Final = re.compile(r"\$\{([A-Z][A-Z0-9_]{0,99})\}")
 _MEMBER_ID: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _PATH_PART: Final = re.compile(r"\.([A-Za-z_0-9]+)|\[(\d+|\.\.\.)\]")
 
@@ -73,7 +73,7 @@ class _Checker:
             return [self._filled(table, (*where, index), child) for index, child in enumerate(value)]
         if not isinstance(value, str):
             return value
-        if value and (where[-1] in SECRETS or "inbound_keys" in where) and not _REFERENCE.fullmatch(value):
+        if value and (where[-1] in SECRETS or "inbound_keys" in where) and not REFERENCE.fullmatch(value):
             self.fail(
                 table,
                 where,
@@ -82,13 +82,13 @@ class _Checker:
             )
         if self.env is None:
             return value
-        for variable in _REFERENCE.findall(value):
+        for variable in REFERENCE.findall(value):
             if not self.env.get(variable):
                 self.fail(
                     table, where, f"环境变量 {variable} 未设置", f"environment variable {variable} is not set"
                 )
         env = self.env
-        return _REFERENCE.sub(lambda found: env[found[1]], value)
+        return REFERENCE.sub(lambda found: env[found[1]], value)
 
     def _convert_failed(self, table: str, key: str, text: str) -> None:
         message, _, path = text.partition(" - at ")

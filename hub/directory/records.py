@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from hub.directory.checks import TABLES, build
+from hub.directory.checks import REFERENCE, TABLES, build
 from hub.directory.errors import DirectoryError
 from hub.directory.marked import Where
-from hub.directory.model import Directory
+from hub.directory.model import Directory, Member
 
 Records = dict[str, list[tuple[bytes, bytes | None]]]
 
@@ -60,3 +60,25 @@ def from_records(
                 ) from error
 
     return build(raw, place, env, region)
+
+
+def with_secrets(known: Directory, id_: str, env: Mapping[str, str]) -> Member:
+    """One member with its `${VAR}` filled in. Raises DirectoryError naming the variable that env does not
+    hold: that member cannot be called, the others can."""
+    written = known.sources["members"][id_]
+    return msgspec.structs.replace(msgspec.convert(_filled(written, id_, env), type=Member), id=id_)
+
+
+def _filled(value: Any, id_: str, env: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(child, id_, env) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_filled(child, id_, env) for child in value]
+    if not isinstance(value, str):
+        return value
+    for variable in REFERENCE.findall(value):
+        if not env.get(variable):
+            place = f"directory.members[{id_}]"
+            zh, en = f"环境变量 {variable} 未设置", f"environment variable {variable} is not set"
+            raise DirectoryError(place, "-", zh, en)
+    return REFERENCE.sub(lambda found: env[found[1]], value)

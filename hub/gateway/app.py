@@ -29,6 +29,7 @@ from hub.gateway.producer import PatientProducer
 from hub.gateway.records import Records
 from hub.gateway.store import FileStore
 from hub.gateway.wire import rejection, send_rejection
+from hub.tables import follow_directory
 from signing.digest import hmac_sm3
 
 log = structlog.get_logger()
@@ -118,8 +119,18 @@ async def serve(
             store=store,
             metrics=Metrics(),
         )
+
+        async def take(known: directory.Directory) -> None:
+            context.callers.replace([caller_of(member, env) for member in known.served.values()])
+            log.info("gateway.directory", version=known.version, members=len(known.served))
+
+        following = asyncio.create_task(follow_directory(settings, take), name="directory")
         log.info("gateway.open", listen=sock.getsockname()[:2])
-        await server.run(build_app(context), [sock], stop)
+        try:
+            await server.run(build_app(context), [sock], stop)
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
     log.info("gateway.closed")
 
 

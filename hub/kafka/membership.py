@@ -171,11 +171,16 @@ class Membership:
                 self._consumer.pause(*assigned)
             await changed(assigned, self._assignor.told, self._consumer._coordinator.generation)
 
-        self._consumer.subscribe(topics=list(topics), listener=_Listener(on_assigned, revoking))
+        self._listener = _Listener(on_assigned, revoking)
+        self._consumer.subscribe(topics=list(topics), listener=self._listener)
         try:
             await self._consumer.start()
         except aiokafka.errors.KafkaError as error:
             raise BrokerAway(repr(error)) from error
+
+    def ask_for(self, topics: Sequence[str]) -> None:
+        """Other topics from now on; the group shares out again."""
+        self._consumer.subscribe(topics=list(topics), listener=self._listener)
 
     async def confirmed(self) -> bool:
         """Whether the coordinator, asked now, still counts us as a member of its present generation: True

@@ -132,6 +132,20 @@ class Worker:
             await self._member.stop()
         self._home.leave()
 
+    def ask_for(self, topics: Sequence[str]) -> None:
+        """Work on these topics (bare names) from now on; lanes of others are given away."""
+        self._topics = [self._settings.topic(topic) for topic in topics]
+        if self._member is not None and not self._ending:
+            self._member.ask_for(self._topics)
+
+    def reopen(self, topic: str) -> None:
+        """Close the lanes of a topic (bare name) that are open here and open them anew."""
+        places = [place for place in self._tasks if place.topic == self._settings.topic(topic)]
+        self._close(places)
+        if not self._ending:
+            for place in places:
+                self._begin(place)
+
     def trouble(self) -> str:
         """Why this worker is not ready: no assignment yet, or a lane that is not open; "" when it is."""
         if self._generation < 0:
@@ -193,10 +207,7 @@ class Worker:
         # A lane that is still ours stays open and pays no restore.
         self._close([place for place in self._tasks if place not in assigned])
         for place in sorted(assigned - set(self._tasks)):
-            self.lanes[place] = LaneState("opening", time.monotonic())
-            self._tasks[place] = asyncio.create_task(
-                self._keep(place, self._closing.get(place)), name=f"lane {place.topic}-{place.partition}"
-            )
+            self._begin(place)
         if self._standbys is not None:
             tails, due = standing(note)
             self._standbys.follow(tails - assigned, self._closing)
@@ -213,6 +224,12 @@ class Worker:
             near = self._standbys.near()
         if self._member is not None:
             self._member.rejoin()
+
+    def _begin(self, place: TopicPartition) -> None:
+        self.lanes[place] = LaneState("opening", time.monotonic())
+        self._tasks[place] = asyncio.create_task(
+            self._keep(place, self._closing.get(place)), name=f"lane {place.topic}-{place.partition}"
+        )
 
     def _close(self, places: list[TopicPartition]) -> None:
         """Begin to close these lanes. Nobody waits here: what a lane does before it ends may outlast a

@@ -168,7 +168,7 @@ async def delivering(
 
 
 async def give(
-    settings: Settings, cases: int, steps: int, *headers: tuple[str, bytes]
+    settings: Settings, cases: int, steps: int, *headers: tuple[str, bytes], to: str = "town"
 ) -> dict[str, list[str]]:
     """Dispatches as the router writes them: per case in order. Returns case -> dispatch ids."""
     contract = contracts.load().by_type("case.withdrawn")
@@ -186,9 +186,11 @@ async def give(
                     time_ms=1_700_000_000_000 + step,
                     value=value,
                 )
-                dispatch = ids.dispatch_id(message.id, "town")
+                dispatch = ids.dispatch_id(message.id, to)
                 extra = [("hub_dispatch", dispatch.encode()), ("hub_kind", b"case.withdrawn"), *headers]
-                await producer.send("deliver.town", case.encode(), value, envelope.to_headers(message, extra))
+                await producer.send(
+                    "deliver." + to, case.encode(), value, envelope.to_headers(message, extra)
+                )
                 sent[case].append(dispatch)
     return sent
 

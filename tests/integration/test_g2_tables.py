@@ -3,6 +3,7 @@ a follower that ended stops the lanes (real broker)."""
 
 import asyncio
 import contextlib
+import copy
 import shutil
 import time
 from pathlib import Path
@@ -82,13 +83,13 @@ async def test_published_member_has_its_topics_and_a_directory_with_one_that_has
     settings: Settings, tmp_path: Path
 ) -> None:
     """A dispatch to a topic that is not there could never be committed: every lane would reopen for ever."""
-    copy = tmp_path / "directory"
-    shutil.copytree(directory.DATA, copy)
-    file = copy / "members.yaml"
+    wide = tmp_path / "directory"
+    shutil.copytree(directory.DATA, wide)
+    file = wide / "members.yaml"
     document = yaml.safe_load(file.read_text("utf-8"))
-    document["members"]["dept-new"] = document["members"]["dept-a"]
+    document["members"]["dept-new"] = copy.deepcopy(document["members"]["dept-a"])
     file.write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8")
-    wider = msgspec.structs.replace(settings, directory_dir=copy)
+    wider = msgspec.structs.replace(settings, directory_dir=wide)
     async with follow_tables(settings) as tables:
         before = tables.current.version
         await publish_directory(wider)

@@ -258,6 +258,7 @@ class Schedule:
             clock=ClockGuard(settings, wall=lambda: int(time.time() * 1000), steady=_steady_ms),
             stats={},
             troubles={},
+            unusable={},
             working={},
             worker=SimpleNamespace(restoring=lambda place: lambda progress: None),
         )
