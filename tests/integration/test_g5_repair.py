@@ -3,12 +3,16 @@ comes twice does nothing the second time (real broker, real HTTP)."""
 
 import asyncio
 import contextlib
+import copy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
+from click.testing import CliRunner
 from delivery_harness import (
     FakeTown,
     create_topics,
@@ -23,6 +27,8 @@ from delivery_harness import (
 )
 
 from adapters.ports import Dispatch, Reply, ReplyKind
+from hub import directory
+from hub.cli import govhub
 from hub.config import Settings
 from hub.delivery.commands import Command, Verb, encode
 from hub.delivery.lane import DeliveryLane
@@ -32,6 +38,7 @@ from hub.directory.model import Guarantee
 from hub.errors import BrokerAway
 from hub.kafka import Admin, open_producer
 from hub.lanes.lane import Lane
+from signing.digest import sm3_hex
 from tests.integration.test_g5_delivery_lane import Answers
 from tests.servers import Kafka
 
@@ -282,3 +289,48 @@ async def test_g5_what_stands_still_takes_no_memory(settings: Settings, topics: 
         assert stats.holds == 60
         assert works[0]._book.cases == {}
         assert stats.taken_in == 0
+
+
+async def test_r27_command_line_shows_first_and_then_does(
+    settings: Settings, topics: None, tmp_path: Path
+) -> None:
+    """R20: what is on the member's own list was delivered; the list's digest is the evidence."""
+    town = FakeTown()
+    town.idempotent = False
+    town.answer = lambda document, call: lost(town, document, call)
+    env = {
+        "HUB_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "HUB_TOPIC_PREFIX": settings.topic_prefix,
+        "HUB_DIRECTORY_DIR": str(directory_with_town(tmp_path)),
+    }
+
+    async def typed(*words: str) -> str:
+        done = await asyncio.to_thread(CliRunner(env=env).invoke, govhub, words)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    async with serving(town) as url, delivering(settings, member(url, Guarantee.BLIND)):
+        ids = [id_ for (id_,) in (await give(settings, 2, 1)).values()]
+        await last(settings, dict.fromkeys(ids, "in_doubt"))
+        shown = await typed("held", "town")
+        assert all(id_ in shown for id_ in ids)
+        file = tmp_path / "list.txt"
+        file.write_text(f"{ids[0]}\n{'0' * 32}\n")
+        order_ = ["settle", "--member", "town", "--from", str(file), "--reason", "成员清单核对"]
+        assert "dry run" in await typed(*order_)
+        await asyncio.sleep(0.5)
+        assert len(await outcomes(settings)) == 2, "shown, not done"
+        await typed(*order_, "--yes")
+        lines = await last(settings, {ids[0]: "delivered", ids[1]: "in_doubt"})
+    assert f"sm3:{sm3_hex(file.read_bytes())}" in lines[ids[0]]["detail"]
+
+
+def directory_with_town(tmp_path: Path) -> Path:
+    """The shipped directory and the member these tests deliver to."""
+    folder = tmp_path / "directory"
+    shutil.copytree(directory.DATA, folder)
+    file = folder / "members.yaml"
+    document = yaml.safe_load(file.read_text("utf-8"))
+    document["members"]["town"] = copy.deepcopy(document["members"]["dept-a"])
+    file.write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8")
+    return folder

@@ -93,7 +93,8 @@ def test_every_govhub_command_of_the_documentation_exists() -> None:
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         for word in rest:
             assert not word.startswith("--") or word in known, f"{page}: govhub {' '.join(words)}"
-        choices = [p.type.choices for p in command.params if isinstance(p.type, click.Choice)]
+        arguments = [p for p in command.params if isinstance(p, click.Argument)]
+        choices = [p.type.choices for p in arguments if isinstance(p.type, click.Choice)]
         if choices and rest and rest[0].islower():
             assert rest[0] in choices[0], f"{page}: govhub {' '.join(words)}"
 
