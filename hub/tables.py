@@ -18,7 +18,7 @@ from hub.directory.checks import TABLES
 from hub.directory.errors import DirectoryError
 from hub.directory.records import from_records, to_records
 from hub.errors import BrokerAway, HubError
-from hub.kafka import Admin, KafkaError, Reader, Record, open_reader, write_all
+from hub.kafka import Admin, Reader, Record, open_reader, write_all
 from hub.routing import credit
 from hub.routing.tables import Limits, Standing, Tables
 from topics import catalogue
@@ -198,9 +198,12 @@ async def follow_directory(
                         await take(known)
                         seen = known.version
                     await asyncio.sleep(_LOOK_S)
-        except (HubError, KafkaError, OSError) as error:
+        except HubError as error:
             log.warning("directory.waiting", reason=str(error))
-            await asyncio.sleep(_RETRY_S)
+        except Exception as error:
+            # What was taken before stands; whoever follows must not end because of a publish.
+            log.error("directory.follow_failed", exc_info=error)
+        await asyncio.sleep(_RETRY_S)
 
 
 async def publish_directory(settings: Settings) -> int:
