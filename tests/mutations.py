@@ -48,7 +48,7 @@ SUMS = "tests/unit/test_bridge_sums.py::"
 REGIONS = "tests/unit/test_routing_regions.py::"
 SEALS = "tests/unit/test_seal_commands.py::"
 OFD = "tests/unit/test_signing_ofd.py::"
-NOTICES = "tests/integration/test_notices.py::"
+NOTICES = "tests/integration/test_notices_role.py::"
 
 LEAVES = "tests/unit/test_g7_evidence_leaves.py::"
 
