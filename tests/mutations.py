@@ -395,8 +395,8 @@ MUTATIONS = (
     Mutation(
         "a stand-by of another log begins again",
         "hub/lanes/restore.py",
-        "            await self._apply_all(reader, start, end)\n",
-        "            raise\n",
+        '            await asyncio.to_thread(self.store.wipe)\n            self.incarnation = ""\n',
+        '            self.incarnation = ""\n',
         TAKE_OVER + "test_stand_by_whose_log_is_made_anew_begins_again",
     ),
     Mutation(
