@@ -180,7 +180,7 @@ async def test_lanes_go_on_while_another_is_restored_and_the_restore_says_how_fa
             await admin.create(settings.topic(name), 1, 1, {})
     other_spec = type(SPEC)("test", ("in2",), 0, "log2", 0)
     async with lane(settings) as filling:
-        for n in range(30):
+        for n in range(60):
             await filling.commit({}, {b"%d-%d" % (n, k): b"x" * 50 for k in range(1_000)}, [])
     told: list[str] = []
     busy = Lane(settings, other_spec, StoreResources(settings), "cluster")
@@ -191,13 +191,14 @@ async def test_lanes_go_on_while_another_is_restored_and_the_restore_says_how_fa
     try:
         await busy.open()
         opening = asyncio.create_task(restoring.open())
-        commits = 0
+        between = 0
         while not opening.done():
-            await busy.commit({}, {b"n": b"%d" % commits}, [])
-            commits += 1
+            told_before = len(told)
+            await busy.commit({}, {b"n": b"%d" % between}, [])
+            between += 0 < told_before < len(told)
         await opening
-        assert restoring.restored_records >= 30_000
-        assert commits > 10
+        assert restoring.restored_records >= 60_000
+        assert between, "commits that began and ended in the middle of the restore"
         assert len(told) > 10
         assert "restoring" in told[0]
     finally:

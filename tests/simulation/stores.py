@@ -59,6 +59,10 @@ class DiskStore:
                 data[key] = value
         self.disks.meta[self._path] = meta
 
+    def size_bytes(self) -> int:
+        """Only keys and values: nothing here takes room on a disk."""
+        return sum(len(key) + len(value) for key, value in self.disks.data[self._path].items())
+
     def wipe(self) -> None:
         self._process.alive()
         self.disks.data[self._path].clear()
