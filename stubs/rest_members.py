@@ -68,8 +68,12 @@ class RestMember:
 
     def _keep(self, case_no: str, reaction: Reaction) -> None:
         self._storage.remember(case_no, reaction.memory)
+        here = {identity.member for identity in self._settings.identities}
         for planned in with_needs(reaction):
-            self._storage.post(planned, line_of(planned))
+            if (
+                planned.member in here
+            ):  # the other city's window may be connected to another hub and says it there
+                self._storage.post(planned, line_of(planned))
 
 
 def opening_of(member: str, message: dict[str, Any]) -> Planned:

@@ -74,16 +74,22 @@ def from_env(name: str, env: Mapping[str, str]) -> StubSettings:
     """Settings of the stub called `name`. Raises StubSettingsError naming the variable."""
     if name not in MEMBERS:
         raise StubSettingsError(f"未知模拟成员 {name!r} / unknown stub: use one of {', '.join(NAMES)}")
+    connected = env.get("HUB_STUB_MEMBERS")
+    members = tuple(one for one in MEMBERS[name] if not connected or one in connected.split(","))
+    if not members:
+        raise StubSettingsError(
+            f"HUB_STUB_MEMBERS: {name} 不代表其中任何成员 / {name} speaks for none of them"
+        )
     return StubSettings(
         name=name,
         address=_address(_need(env, "HUB_STUB_LISTEN")),
         gateway_url=_url(_need(env, "HUB_GATEWAY_URL"), "HUB_GATEWAY_URL"),
         directory=Path(_need(env, "HUB_DATA_DIR")) / "stubs" / name,
-        identities=() if name in _TABLES else tuple(_identity(member, env) for member in MEMBERS[name]),
+        identities=() if name in _TABLES else tuple(_identity(member, env) for member in members),
         sp_key=_need(env, "HUB_MEMBER_DEPT_B_SP_KEY") if name in _ASMX else "",
         sp_secret=_need(env, "HUB_MEMBER_DEPT_B_SP_SECRET") if name in _ASMX else "",
         database_url=_need(env, "HUB_NATION_DATABASE_URL") if name in _TABLES else "",
-        signers=_signers(MEMBERS[name], env),
+        signers=_signers(members, env),
     )
 
 

@@ -172,6 +172,7 @@ class LocalHub:
             # The example cases bear fixed dates: they must not age out of a demonstration (G8).
             "HUB_CLOSED_CASE_KEEP_DAYS": "36500",
             "HUB_LOG_LEVEL": "INFO",
+            "HUB_STUB_MEMBERS": ",".join(self._members),
             **self._extra,
         }
         keys = make_keys(path, self.secrets.token_key, self.urls["nation"])
