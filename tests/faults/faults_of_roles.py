@@ -4,7 +4,8 @@ on."""
 import asyncio
 import signal
 
-from tests.faults.run import Cell, Fault, Run
+from tests.faults.faults_of_brokers import projected
+from tests.faults.run import BLIND_DOUBT, Cell, Check, Fault, Run, nothing_more
 from tests.faults.world import Shape
 
 ROUNDS = 2
@@ -58,13 +59,25 @@ SHAPES = {
     "projector": Shape(routers=1, projectors=2, database=True),
 }
 
+# A projector's work is in the database, not in the topics.
+CHECKS: dict[str, Check] = {"projector": projected}
+
+
+def allowed(role: str, word: str) -> frozenset[str]:
+    """Told to end, delivery drains: no call is cut in two, so nothing may stand still at a blind member.
+    Nor does a fault elsewhere cut a call."""
+    return BLIND_DOUBT if role == "delivery" and word != "sigterm" else frozenset()
+
+
 CELLS = tuple(
     Cell(
         f"{word}-{role}",
         f"{word.upper()} to the {role}, {ROUNDS} times",
         ended(role, number),
         SHAPES[role],
+        allowed=allowed(role, word),
         through_gateway=role == "gateway",
+        check=CHECKS.get(role, nothing_more),
     )
     for role in SHAPES
     for word, number in _NUMBERS.items()
@@ -74,7 +87,9 @@ CELLS = tuple(
         f"SIGSTOP {STOPPED_S:.0f} s, then SIGCONT, to one {role} of two",
         stopped(role),
         SHAPES[role],
+        allowed=allowed(role, "sigstop"),
         through_gateway=role == "gateway",
+        check=CHECKS.get(role, nothing_more),
         imposed_s=STOPPED_S,
     )
     for role in SHAPES
