@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 
 from hub import envelope
-from hub.client import redrive_case
+from hub.client import redrive_case, release_brake
 from hub.config import Settings
 from hub.errors import HubError
 from hub.kafka import Admin, TopicPartition, open_producer
@@ -163,7 +163,7 @@ async def too_large(run: Run) -> None:
 
 async def knows_nothing(run: Run) -> None:
     """A directory in which no item is known is published. The brake stops the lanes; the right one is
-    published, routers are started again, what was parked before the brake is redriven."""
+    published, an operator lets the brake off, what was parked before it is redriven."""
     settings = run.world.outside
     wrong = run.world.base / "wrong-directory"
     shutil.copytree(DIRECTORY, wrong)
@@ -171,15 +171,23 @@ async def knows_nothing(run: Run) -> None:
     items.write_text(items.read_text("utf-8").replace("460131003000", "460131009000"), "utf-8")
     await publish_directory(Settings.from_env({**run.world.env, "HUB_DIRECTORY_DIR": str(wrong)}))
     logs = [run.world.supervisor.log(name) for name in run.world.names("router")]
+    braked = [f"case.inbound-{partition}" for partition in range(PARTITIONS)]
     await run.until(
-        "every lane stopped",
-        lambda: sum(log.read_text().count("lane.stopped") for log in logs) >= PARTITIONS,
+        "every lane braked",
+        lambda: sum(log.read_text().count("lane.braked") for log in logs) >= PARTITIONS,
         90,
     )
+    known = [log.read_text().count("directory.changed") for log in logs]
     await publish_directory(settings)
-    await asyncio.sleep(1.0)
-    for name in run.world.names("router"):
-        run.signal(name, signal.SIGTERM)
+    await run.until(
+        "every router has the right directory",
+        lambda: all(
+            log.read_text().count("directory.changed") > before
+            for log, before in zip(logs, known, strict=True)
+        ),
+    )
+    for lane in braked:
+        await release_brake(settings, lane, "the directory is mended")
     await run.more(100)
     parked = _parked(run)
     run.facts["parked before the brake"] = len(parked)
