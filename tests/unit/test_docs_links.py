@@ -10,7 +10,7 @@ import pytest
 
 from hub.cli import govhub
 from hub.config import Settings
-from tests.mutations import MUTATIONS
+from tests.mutations import MUTATIONS, Mutation, seen_on_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -167,6 +167,17 @@ def test_every_race_of_the_design_has_a_defence_and_a_test_that_exists() -> None
 def test_every_defence_that_the_mutation_list_removes_is_a_race_of_the_design() -> None:
     named = {test for row in race_rows() for _, test in _TEST.findall(row)}
     assert {mutation.test.partition("::")[2] for mutation in MUTATIONS} <= named
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.defence)
+def test_every_defence_that_the_mutation_list_removes_stands_once_in_its_file(mutation: Mutation) -> None:
+    assert (ROOT / mutation.file).read_text("utf-8").count(mutation.old) == 1
+    file, _, test = mutation.test.partition("::")
+    assert test.partition("[")[0] in names_in(file)
+
+
+def test_the_page_of_removed_defences_names_only_defences_of_the_list() -> None:
+    assert set(seen_on_page()) <= {mutation.defence for mutation in MUTATIONS}
 
 
 def rows_of_settings() -> dict[str, str]:

@@ -34,15 +34,15 @@ def tails(shares: dict[str, Share]) -> dict[str, set[TopicPartition]]:
 
 def test_lanes_of_a_dead_worker_go_to_those_who_stood_by_and_the_others_stay() -> None:
     before = plan({"a": member("A"), "b": member("B"), "c": member("C")}, LANES)
-    left = {
-        id_: member(id_.upper(), owned(before)[id_], tails=list(tails(before)[id_])) for id_ in ("b", "c")
-    }
-    after = plan(left, LANES)
-    for id_ in left:
-        assert set(owned(before)[id_]) <= set(owned(after)[id_]), "a lane that is open stays"
     orphans = owned(before)["a"]
-    warm = [lane for lane in orphans for id_ in left if lane in tails(before)[id_] & set(owned(after)[id_])]
-    assert sorted(warm) == sorted(orphans)
+    # Either way round: the order of names and loads alone would satisfy one of them.
+    for near in ({"b": orphans[::2], "c": orphans[1::2]}, {"b": orphans[1::2], "c": orphans[::2]}):
+        left = {id_: member(id_.upper(), owned(before)[id_], tails=near[id_]) for id_ in near}
+        after = owned(plan(left, LANES))
+        for id_ in left:
+            assert set(after[id_]) == {*owned(before)[id_], *near[id_]}, (
+                "what is open stays, the rest is near"
+            )
 
 
 def test_a_worker_that_joins_comes_near_its_share_first_and_then_takes_it_and_no_more() -> None:
