@@ -177,7 +177,7 @@ async def test_g3_the_cursor_is_read_past_open_transactions_of_other_lanes(
         await until(lambda: has(regions, 2), "not copied")
 
     async def end_the_other() -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(2)  # longer than a lane needs to begin, else nothing is open when it reads
         await other._producer.abort_transaction()
         await other.close()
 
