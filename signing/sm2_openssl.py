@@ -32,12 +32,14 @@ class _Key:
         self.pointer = pointer
         self._contexts = threading.local()
 
-    def context(self, operation: str) -> int:
+    def context(self, operation: str) -> _Context:
+        """To be held for the whole call: a key that two threads loaded at once is in the cache once, and the
+        other dies, its contexts with it, as soon as nobody names them."""
         contexts = self._contexts.__dict__
         held: _Context | None = contexts.get(operation)
         if held is None:
             held = contexts[operation] = _Context(self._library, self.pointer, operation)
-        return held.pointer
+        return held
 
     def __del__(self) -> None:
         self._library.EVP_PKEY_free(self.pointer)
@@ -107,7 +109,7 @@ class Libcrypto:
 
     def verify_digest(self, point: bytes, digest: bytes, signature: bytes) -> bool:
         context = self._public(point).context("verify")
-        good = self.EVP_PKEY_verify(context, signature, len(signature), digest, len(digest)) == 1
+        good = self.EVP_PKEY_verify(context.pointer, signature, len(signature), digest, len(digest)) == 1
         if not good:
             self.forget_errors()
         return good
@@ -128,10 +130,12 @@ class Libcrypto:
         """The error queue belongs to the thread and is shared with every other user of libcrypto in it."""
         self.ERR_clear_error()
 
-    def _call(self, function: Callable[..., int], context: int, data: bytes, room: int, field: str) -> bytes:
+    def _call(
+        self, function: Callable[..., int], context: _Context, data: bytes, room: int, field: str
+    ) -> bytes:
         out = ctypes.create_string_buffer(room)
         length = c_size_t(room)
-        if function(context, out, byref(length), data, len(data)) != 1:
+        if function(context.pointer, out, byref(length), data, len(data)) != 1:
             raise self._failed(field, "refused by libcrypto")
         return out.raw[: length.value]
 

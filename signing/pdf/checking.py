@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from asn1crypto import cms
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.diff_analysis import ModificationLevel, SuspiciousModification
 from pyhanko.sign.validation.generic_cms import extract_tst_data_iter, validate_sig_integrity
@@ -17,6 +16,7 @@ from pyhanko.sign.validation.status import SignatureCoverageLevel
 from signing import der
 from signing.certificates import Certificate, parse_certificate
 from signing.errors import SigningError
+from signing.pdf.container import check_container
 from signing.pdf.reading import STANDARD, foreign_errors, open_pdf
 from signing.seals.checking import CLOCK_AHEAD_MAX, Circumstances, Report, Step
 from signing.timestamps import TimeStampResult, check_token
@@ -88,10 +88,7 @@ def _judged(
     found: EmbeddedPdfSignature, name: str, reader: PdfFileReader, given: Circumstances
 ) -> PdfSignatureReport:
     found.compute_integrity_info()
-    # No signature covers its own room: nothing may hide in what is left of it.
-    room = found.pkcs7_content
-    if room[len(cms.ContentInfo.load(room).dump()) :].strip(b"\0"):
-        raise SigningError(name, "holds bytes after its signature", STANDARD)
+    check_container(found.pkcs7_content, found.signer_cert.issuer.dump(), name)
     if found.sig_object_type == "/DocTimeStamp":
         return _document_stamp(found, name, given)
     signer = parse_certificate(found.signer_cert.dump(), "signer")

@@ -215,6 +215,21 @@ def test_no_changed_byte_is_accepted() -> None:
     assert accepted == []
 
 
+def test_no_changed_byte_of_the_signature_is_accepted() -> None:
+    """Every byte of the SignedData, a bit of each in turn: no signature covers its own container, so what a
+    reader looks past (versions, the list of digest algorithms, lengths) is judged by itself."""
+    start = PLAIN.index(b"/Contents <") + len(b"/Contents <")
+    size = 4 + int(PLAIN[start + 4 : start + 8], 16)  # SEQUENCE with a length of two octets
+    accepted = []
+    for at in range(size):
+        place = start + 2 * at
+        changed = b"%02X" % (int(PLAIN[place : place + 2], 16) ^ (1 << at % 8))
+        if check_pdf(PLAIN[:place] + changed + PLAIN[place + 2 :], GIVEN).valid_now:
+            accepted.append(at)
+    print(f"{size} changed bytes, {len(accepted)} accepted")
+    assert accepted == []
+
+
 @settings(max_examples=60, deadline=None)
 @generated(st.data())
 def test_whatever_is_done_to_a_file_nothing_crashes(data: st.DataObject) -> None:

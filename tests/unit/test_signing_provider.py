@@ -14,7 +14,7 @@ from signing import der, sm2_math, sm4
 from signing.errors import SigningError
 from signing.provider import KeyKind, PrivateKey, Scheme, SoftwareProvider, read_public_key
 from signing.sm2_gmssl import Gmssl
-from signing.sm2_openssl import Libcrypto, Unavailable
+from signing.sm2_openssl import KNOWN_ANSWER, Libcrypto, Unavailable
 
 PROVIDER = SoftwareProvider()
 KEYS: dict[str, PrivateKey] = {kind: PROVIDER.generate(kind) for kind in ("SM2", "RSA", "EC")}
@@ -222,3 +222,55 @@ def test_a_ciphertext_whose_point_is_off_the_curve_is_refused_before_the_key_tou
 
     with pytest.raises(SigningError, match="point of the curve"):
         SoftwareProvider(Untouchable()).decrypt(KEYS["SM2"], outside)
+
+
+def test_a_context_outlives_its_call_though_its_key_is_in_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads that load a key at once leave one of the two in the cache: the other must not be freed
+    while libcrypto works with it."""
+    library = Libcrypto()
+    monkeypatch.setattr(library, "_private", library._load_private)
+    happened = []
+
+    def recorded(name: str) -> None:
+        function = getattr(library, name)
+
+        def call(context: object, *more: object) -> object:
+            happened.append((name, "begins", context))
+            result = function(context, *more)
+            happened.append((name, "ended", context))
+            return result
+
+        monkeypatch.setattr(library, name, call)
+
+    recorded("EVP_PKEY_sign")
+    recorded("EVP_PKEY_CTX_free")
+    scalar, point, digest, _ = KNOWN_ANSWER
+    signature = library.sign_digest(scalar, digest)
+    assert [(name, moment) for name, moment, _ in happened] == [
+        ("EVP_PKEY_sign", "begins"),
+        ("EVP_PKEY_sign", "ended"),
+        ("EVP_PKEY_CTX_free", "begins"),
+        ("EVP_PKEY_CTX_free", "ended"),
+    ]
+    assert library.verify_digest(point, digest, signature)
+
+
+def test_many_threads_begin_with_the_same_new_key() -> None:
+    library, wrong = Libcrypto(), []
+    scalar, point, digest, _ = KNOWN_ANSWER
+
+    def work(start: threading.Barrier) -> None:
+        start.wait(timeout=30)
+        if not library.verify_digest(point, digest, library.sign_digest(scalar, digest)):
+            wrong.append(threading.current_thread().name)
+
+    for _ in range(100):
+        library._private.cache_clear()  # type: ignore[attr-defined]
+        library._public.cache_clear()  # type: ignore[attr-defined]
+        start = threading.Barrier(8)
+        threads = [threading.Thread(target=work, args=(start,)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+    assert wrong == []
