@@ -45,15 +45,19 @@ def main() -> None:
             if PARTS[name].alone:
                 continue
             console.rule(f"{name}: {PARTS[name].what}")
+            began = time.monotonic()
             reports[name] = PARTS[name].load()(bench)
             _show(console, reports[name])
+            console.print(f"{name}: {time.monotonic() - began:,.0f} s", highlight=False)
             # Kept after each part: an hour's figures are not lost to the failure of the last part.
             _keep(reports, quick)
     for name in names:
         if PARTS[name].alone:
             console.rule(f"{name}: {PARTS[name].what}")
             command = [sys.executable, "-m", f"bench.{PARTS[name].module}", *(["quick"] if quick else [])]
+            began = time.monotonic()
             subprocess.run(command, check=True)
+            console.print(f"{name}: {time.monotonic() - began:,.0f} s", highlight=False)
     console.print(f"→ bench/{RESULTS.name}/")
 
 

@@ -10,7 +10,7 @@ PARTITIONS = 3
 
 def run(bench: Bench) -> Report:
     """The shipped router and its peers."""
-    job = input_job(bench, "r3.", PARTITIONS, bench.sized(10_000, 2_000))
+    job = input_job(bench, "r3.", PARTITIONS, bench.sized(6_000, 2_000))
     few = input_job(bench, "r3f.", PARTITIONS, bench.sized(500, 50))
     peers, notes = routing_peers()
     measured, failed = contest(bench, [shipped(), *peers], job, few)

@@ -18,7 +18,7 @@ def run(bench: Bench) -> Report:
     notes: list[str] = []
     # The quick run leaves the largest out: each combination starts processes and checks their outputs.
     for partitions in PARTITIONS[:2] if bench.quick else PARTITIONS:
-        job = input_job(bench, f"s{partitions}.", partitions, bench.sized(5_000, 1_500))
+        job = input_job(bench, f"s{partitions}.", partitions, bench.sized(2_500, 1_500))
         contestants = [
             shipped(f"{partitions} partitions, {workers} workers", workers)
             for workers in (WORKERS[:2] if bench.quick else WORKERS)
