@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # public, not marked so
 
 from bench.harness import Bench, Figures, cpu_seconds
 from bench.load import case_messages, distinct, fill, total
@@ -221,7 +222,8 @@ def _ids(job: Job, topic: str, partitions: int) -> list[str]:
             for record in reader.consume(10_000, 0.2):
                 if record.error():
                     raise KafkaException(record.error())
-                found.append(str(dict(record.headers() or ())["ce_id"], "ascii"))
+                headers: dict[str, Any] = dict(record.headers() or ())
+                found.append(str(headers["ce_id"], "ascii"))
             for place in reader.position([TopicPartition(topic, number) for number in left]):
                 if place.offset >= left[place.partition]:
                     del left[place.partition]

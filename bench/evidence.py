@@ -91,6 +91,7 @@ def main() -> None:
     runs, cases = (5, 2_000) if quick else (7, 10_000)
     messages = list(case_messages(cases, STEPS))
     plain, linked, role = [], [], []
+    lines: list[Output] = []
     with tempfile.TemporaryDirectory() as scratch:
         signer = _signer(Path(scratch))
         for _ in range(runs):

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
-from signing.provider import SoftwareProvider
+from signing.provider import KeyKind, SoftwareProvider
 from signing.sm2_gmssl import Gmssl
 from signing.sm2_openssl import Libcrypto, Unavailable
 
@@ -25,6 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 MESSAGE: Final = bytes(300)
 BATCH: Final = 20
 YARDSTICK: Final = "openssl speed sm2"
+Contestants = dict[str, tuple[Callable[[], object], Callable[[], object]]]
 
 
 def rate(work: Callable[[], object], seconds: float) -> float:
@@ -37,22 +39,24 @@ def rate(work: Callable[[], object], seconds: float) -> float:
     return calls / used
 
 
-def contestants() -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
+def contestants() -> Contestants:
     """Name → (sign once, verify once), digest of 300 bytes included."""
-    providers = {"SM2 gmssl-pyx": (SoftwareProvider(Gmssl()), "SM2")}
+    providers: dict[str, tuple[SoftwareProvider, KeyKind]] = {
+        "SM2 gmssl-pyx": (SoftwareProvider(Gmssl()), "SM2")
+    }
     try:
         providers = {"SM2 libcrypto": (SoftwareProvider(Libcrypto()), "SM2"), **providers}
     except Unavailable as missing:
         print(f"libcrypto: {missing}", file=sys.stderr)
     either = next(iter(providers.values()))[0]
     providers |= {"RSA 3072": (either, "RSA"), "ECDSA P-256": (either, "EC")}
-    found = {}
+    found: Contestants = {}
     for name, (provider, kind) in providers.items():
         key = provider.generate(kind)
         value = provider.sign(key, MESSAGE)
         found[name] = (
-            lambda p=provider, k=key: p.sign(k, MESSAGE),
-            lambda p=provider, k=key, v=value: p.verify(k.public, MESSAGE, v),
+            partial(provider.sign, key, MESSAGE),
+            partial(provider.verify, key.public, MESSAGE, value),
         )
     return found
 

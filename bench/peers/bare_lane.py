@@ -54,8 +54,8 @@ async def _main(job: Given) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
+    for ended in done:
+        ended.result()
 
 
 if __name__ == "__main__":

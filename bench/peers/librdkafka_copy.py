@@ -43,10 +43,12 @@ def main() -> None:
         for record in consumer.consume(5_000, 0.1):
             if record.error():
                 raise RuntimeError(str(record.error()))
+            partition = record.partition()
+            assert partition is not None, "a record that was consumed has its partition"
             while True:
                 try:
                     producer.produce(
-                        target, record.value(), record.key(), record.partition(), headers=record.headers()
+                        target, record.value(), record.key(), partition, headers=record.headers()
                     )
                     break
                 except BufferError:
