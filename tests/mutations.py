@@ -1,36 +1,11 @@
-"""`python -m tests.mutations [--page] [--jobs N] [word …]`: removes one defence at a time in a copy of the
-project and runs the test that must then fail; words choose by defence, file or test.
+"""The defences whose removal a test must notice: where each is, what its removal looks like, which test.
 
-A defence whose removal no test notices is a defect of the tests; the last line counts them. --page writes
-what was seen into docs/mutations.md.
+`python -m tests.mutations [--page] [--jobs N] [word …]` removes them one at a time in a copy of the project
+(how: mutation_runner.py); words choose by defence, file or test.
 """
 
-import argparse
-import compileall
-import contextlib
-import os
-import py_compile
-import queue
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-
-from tests.servers import kafka_server, postgres_server
-
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "mutations.md"
-LEFT_OUT = shutil.ignore_patterns(
-    ".venv", ".git", "data", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
-)
-SECONDS_MAX = 240
-# The removal itself is broken: the test fell over the text, not over the missing defence.
-SLIPS = ("SyntaxError", "IndentationError", "NameError", "ImportError", "ModuleNotFoundError")
 
 
 @dataclass(frozen=True)
@@ -148,8 +123,8 @@ MUTATIONS = (
     Mutation(
         "a store behind its changelog replays the tail",
         "hub/lanes/restore.py",
-        "first = meta.changelog_next if meta is not None else start",
-        "first = end if meta is not None else start",
+        "            self.apply(records)\n",
+        "            if known < 0:\n                self.apply(records)\n",
         LANE + "test_store_that_missed_the_last_write_replays_only_the_tail",
     ),
     Mutation(
@@ -703,135 +678,7 @@ MUTATIONS = (
 )
 
 
-def _left_out(folder: str, names: list[str]) -> set[str]:
-    # Only the data folder at the top is left out: hub/directory/data belongs to the project.
-    return LEFT_OUT(folder, names) - (set() if Path(folder) == ROOT else {"data"})
-
-
-def copied(copy: Path) -> Path:
-    """The project at `copy`, compiled once; a changed file is compiled anew because its hash is another."""
-    shutil.copytree(ROOT, copy, ignore=_left_out)
-    compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
-    return copy
-
-
-def run(mutation: Mutation, copy: Path, servers: dict[str, str]) -> tuple[str, str]:
-    """What was seen and the test's own words. noticed = the test failed; passed = it did not; unended = no
-    end in time, which a busy machine does too: to be run again; anything else is a defect of this list."""
-    file = copy / mutation.file
-    text = file.read_text("utf-8")
-    if text.count(mutation.old) != 1:
-        return "stale", f"occurs {text.count(mutation.old)} times in {mutation.file}"
-    file.write_text(text.replace(mutation.old, mutation.new), "utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:faker",
-        mutation.test,
-    ]
-    env = {**os.environ, **servers, "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            command, cwd=copy, env=env, capture_output=True, text=True, timeout=SECONDS_MAX, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "unended", f"no end after {SECONDS_MAX} s"
-    finally:
-        file.write_text(text, "utf-8")
-    said = next(iter(re.findall(r"^E +(.+)$", done.stdout, re.MULTILINE)), "")
-    if done.returncode == 0:
-        return ("passed" if " passed" in done.stdout else "skipped"), ""
-    failed = re.search(r"^1 failed(, \d+ (passed|deselected|warnings?))* in ", done.stdout, re.MULTILINE)
-    if done.returncode != 1 or not failed or said.startswith(SLIPS):
-        return "broken", said or done.stdout[-400:]
-    return "noticed", said
-
-
-@contextlib.contextmanager
-def servers_for(chosen: list[Mutation], scratch: Path) -> Iterator[dict[str, str]]:
-    """Servers that all tests share, as the variables that tests/servers.py reads; none for unit tests."""
-    with contextlib.ExitStack() as stack:
-        found = {}
-        if any("/unit/" not in mutation.test for mutation in chosen):
-            near = stack.enter_context(kafka_server(scratch / "kafka"))
-            database = stack.enter_context(postgres_server(scratch / "postgres"))
-            found = {"HUB_KAFKA_BOOTSTRAP": near.bootstrap, "HUB_DATABASE_URL": database.url}
-        if any(mutation.test.startswith(BRIDGE) for mutation in chosen):
-            far = stack.enter_context(kafka_server(scratch / "far", "HUB_FAR_KAFKA_BOOTSTRAP"))
-            found["HUB_FAR_KAFKA_BOOTSTRAP"] = far.bootstrap
-        yield found
-
-
-def page(seen: dict[str, str]) -> str:
-    """docs/mutations.md: a row for each defence of the list and what was seen last, by defence."""
-    rows = [
-        f"| {m.defence} | `{m.file}` | `{m.test}` | {seen.get(m.defence, 'not run')} |" for m in MUTATIONS
-    ]
-    lines = (
-        "# 拆掉防线 / Defences removed",
-        "",
-        "每行拆掉一道防线，对应测试必须失败。Each row: one defence was removed in a copy of the project, and "
-        "its test must then fail.",
-        "`noticed` = it failed, `passed` = it did not notice, `unended` = it came to no end in time (a busy "
-        "machine does that too), `not run` = not since this page is kept. Written by "
-        "`python -m tests.mutations --page`.",
-        "",
-        "| defence | file | test | seen |",
-        "|---|---|---|---|",
-        *rows,
-    )
-    return "\n".join(lines) + "\n"
-
-
-def seen_on_page() -> dict[str, str]:
-    """Defence → what the page says of it."""
-    text = PAGE.read_text("utf-8") if PAGE.exists() else ""
-    return dict(re.findall(r"^\| (.+?) \| `.+` \| `.+` \| (\w+) \|$", text, re.MULTILINE))
-
-
-def main() -> int:
-    """Exit 0 only when every removal was noticed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutations")
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("--page", action="store_true")
-    parser.add_argument("--jobs", type=int, default=1)
-    given = parser.parse_args()
-    chosen = [
-        mutation
-        for mutation in MUTATIONS
-        if not given.words
-        or any(word in f"{mutation.defence} {mutation.file} {mutation.test}" for word in given.words)
-    ]
-    seen, unnoticed = seen_on_page(), 0
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(given.jobs) as pool:
-        scratch = Path(folder)
-        copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        for number in range(given.jobs):
-            copies.put(copied(scratch / f"copy-{number}"))
-        with servers_for(chosen, scratch) as servers:
-
-            def one(mutation: Mutation) -> tuple[str, str]:
-                copy = copies.get()
-                try:
-                    return run(mutation, copy, servers)
-                finally:
-                    copies.put(copy)
-
-            for mutation, (verdict, said) in zip(chosen, pool.map(one, chosen), strict=True):
-                unnoticed += verdict != "noticed"
-                seen[mutation.defence] = verdict
-                print(f"{verdict:8} | {mutation.defence} | {mutation.test} | {said}", flush=True)
-    if given.page:
-        PAGE.write_text(page(seen), "utf-8")
-    print(f"mutations: removed={len(chosen)} unnoticed={unnoticed}")
-    return 1 if unnoticed else 0
-
-
 if __name__ == "__main__":
+    from tests.mutation_runner import main
+
     sys.exit(main())

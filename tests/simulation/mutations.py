@@ -7,7 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.mutations import LEFT_OUT, MUTATIONS, ROOT, Mutation
+from tests.mutation_runner import LEFT_OUT, ROOT
+from tests.mutations import MUTATIONS, Mutation
 
 SEEDS = "0-599"
 SECONDS_MAX = 300

@@ -10,7 +10,8 @@ import pytest
 
 from hub.cli import govhub
 from hub.config import Settings
-from tests.mutations import MUTATIONS, Mutation, seen_on_page
+from tests.mutation_runner import seen_on_page
+from tests.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
