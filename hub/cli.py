@@ -162,6 +162,21 @@ def bridge_cursor(input_: str, offset: int, reason: str) -> None:
     _run(work())
 
 
+@bridge.command("accept")
+@click.argument("cluster", metavar="CLUSTER-ID")
+@click.option("--reason", required=True, help="原因，记入日志 / why; recorded")
+def bridge_accept(cluster: str, reason: str) -> None:
+    """确认目标区域换了集群 / accept that the target region is this cluster now; then restart the bridge."""
+    from hub.bridge.repair import accept_target
+    from hub.bridge.role import find_ends
+
+    async def work() -> None:
+        await accept_target(await find_ends(_settings()), cluster, reason)
+        click.echo(cluster)
+
+    _run(work())
+
+
 @govhub.command("reconcile")
 @click.option("--full", is_flag=True, help="重读全部保留的记录 / re-read all that is retained")
 @click.option("--book", "books", multiple=True, metavar="NAME=URL", help="成员账簿 / a member's own book")

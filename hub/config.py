@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bridge_target_topic_prefix: str = ""
     bridge_target_registry: str = ""
     bridge_retry_ms: int = 2_000
+    bridge_retry_ms_max: int = 60_000
     bridge_cursor_ms_max: int = 1_000
     closed_case_keep_days: int = 800
     # park brake (R24): share of the last decisions parked for one reason at which a lane stops
@@ -255,6 +256,7 @@ _PARSERS: Final[dict[str, Any]] = {
     "bridge_target_topic_prefix": _text,
     "bridge_target_registry": _http,
     "bridge_retry_ms": _MS,
+    "bridge_retry_ms_max": _MS,
     "bridge_cursor_ms_max": _MS,
     "closed_case_keep_days": _whole(1, 36_500),
     "park_brake_percent": _whole(1, 100),

@@ -9,6 +9,16 @@ class BrokerAway(HubError):
     """No broker acknowledged in time: nothing is promised; trying again is safe."""
 
 
+class WriteRefused(BrokerAway):
+    """The cluster answers, but takes this write from nobody or not from us (no right to it, an invalid topic,
+    a record it holds invalid): trying again is safe and helps only after somebody changed something there.
+    Nothing was committed. place = (topic, partition), where it is known."""
+
+    def __init__(self, text: str, place: tuple[str, int] | None = None) -> None:
+        super().__init__(text)
+        self.place = place
+
+
 class StoreBusy(HubError):
     """Another process on this machine holds the lane's store (stopped, or dying): try again, the other lanes
     go on."""

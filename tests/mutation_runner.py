@@ -158,7 +158,7 @@ def servers_for(chosen: Sequence[Mutation], scratch: Path) -> Iterator[dict[str,
             near = stack.enter_context(kafka_server(scratch / "kafka"))
             database = stack.enter_context(postgres_server(scratch / "postgres"))
             found = {"HUB_KAFKA_BOOTSTRAP": near.bootstrap, "HUB_DATABASE_URL": database.url}
-        if any("/test_g3_bridge.py" in mutation.test for mutation in chosen):
+        if any("/test_g3_bridge" in mutation.test for mutation in chosen):
             far = stack.enter_context(kafka_server(scratch / "far", "HUB_FAR_KAFKA_BOOTSTRAP"))
             found["HUB_FAR_KAFKA_BOOTSTRAP"] = far.bootstrap
         yield found

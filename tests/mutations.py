@@ -33,6 +33,8 @@ ASSIGNMENT = "tests/unit/test_lanes_assignment.py::"
 ROUTER_LANE = "tests/unit/test_router_lane.py::"
 
 BRIDGE = "tests/integration/test_g3_bridge.py::"
+BRIDGE_TARGET = "tests/integration/test_g3_bridge_target.py::"
+REFUSAL = "tests/unit/test_bridge_refusal.py::"
 SUMS = "tests/unit/test_bridge_sums.py::"
 REGIONS = "tests/unit/test_routing_regions.py::"
 SEALS = "tests/unit/test_seal_commands.py::"
@@ -460,7 +462,7 @@ MUTATIONS = (
     ),
     Mutation(
         "bridge: the cursor is read up to the high watermark",
-        "hub/bridge/lane.py",
+        "hub/bridge/changelog.py",
         "ends = await watermarks.ends([place])",
         "ends = await reader.stable_offsets([place])",
         BRIDGE + "test_g3_the_cursor_is_read_past_open_transactions_of_other_lanes",
@@ -492,6 +494,41 @@ MUTATIONS = (
         "if now != (mark.id, mark.timestamp_ms, mark.digest):",
         "if False:",
         BRIDGE + "test_g3_a_cursor_of_another_log_stops_the_lane_and_says_why",
+    ),
+    Mutation(
+        "bridge: what the target refuses is found among what was sent with it",
+        "hub/bridge/refusal.py",
+        "return self.input == input_ and offset <= self.last",
+        "return False",
+        BRIDGE_TARGET + "test_g3_a_record_the_target_refuses_pauses_the_lane_which_says_so_and_goes_on",
+    ),
+    Mutation(
+        "bridge: a refused record is tried ever more rarely",
+        "hub/bridge/refusal.py",
+        "delay_ms = min(retry_ms * 2 ** min(tries - 1, 30), retry_ms_max)",
+        "delay_ms = retry_ms",
+        REFUSAL + "test_it_is_tried_ever_more_rarely_up_to_the_bound",
+    ),
+    Mutation(
+        "bridge: a write that is not allowed is told from a broker that is away",
+        "hub/kafka/producers.py",
+        "            if isinstance(cause, _REFUSED_FOR_GOOD):",
+        "            if False:",
+        BRIDGE_TARGET + "test_g3_a_write_that_is_not_allowed_over_there_pauses_the_lane",
+    ),
+    Mutation(
+        "bridge: another target cluster than the recorded one gets nothing",
+        "hub/bridge/check.py",
+        "if found == known:",
+        "if True:",
+        BRIDGE_TARGET + "test_g3_a_third_cluster_gets_nothing_until_a_person_accepts_it",
+    ),
+    Mutation(
+        "bridge: a target whose bridge.changelog was made anew gets nothing",
+        "hub/bridge/check.py",
+        "if found == known:",
+        "if found.cluster_id == known.cluster_id:",
+        BRIDGE_TARGET + "test_g3_a_target_that_lost_its_cursors_gets_nothing_again",
     ),
     Mutation(
         "bridge: nothing is copied to a hub it has been through",

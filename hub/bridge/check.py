@@ -1,9 +1,9 @@
-"""Whether a cursor still belongs to the log it was taken from. Pure: what was kept and what is found come in;
-where to go on, or why not, comes out."""
+"""Whether a cursor still belongs to the log it was taken from, and the target is the one it lies in. Pure:
+what was kept and what is found come in; where to go on, or why not, comes out."""
 
 import msgspec
 
-from hub.bridge.model import Cursor, Mark, digest_of, id_of
+from hub.bridge.model import Cursor, Mark, Target, digest_of, id_of
 from hub.errors import LaneStopped
 from hub.kafka import Record
 
@@ -25,6 +25,28 @@ def same_cluster(cursor: Cursor, cluster_id: str) -> None:
         raise LaneStopped(
             f"源集群已不是原来的 / the source is another cluster: {cursor.cluster_id} → {cluster_id}"
         )
+
+
+def same_target(region: str, known: Target, found: Target) -> None:
+    """Raises LaneStopped when a region's cluster is not the one recorded: in another one there are no
+    cursors, and everything would be sent again from the start of the log."""
+    if found == known:
+        return
+    if found.cluster_id != known.cluster_id:
+        what = (
+            f"目标集群已不是记录的那个 / the target is another cluster than the one recorded: "
+            f"{known.cluster_id} → {found.cluster_id}"
+        )
+    else:
+        what = (
+            "目标集群的 bridge.changelog 被重建，游标已失 / "
+            "bridge.changelog was made anew in the target, the cursors are lost: "
+            f"id {known.changelog_id} → {found.changelog_id}"
+        )
+    raise LaneStopped(
+        f"{region}: {what}. 检查 HUB_BRIDGE_TARGET_BOOTSTRAP；确认要换时 / look at "
+        f"HUB_BRIDGE_TARGET_BOOTSTRAP; if it is meant: govhub bridge accept {found.cluster_id}"
+    )
 
 
 def beginning(found: Found, *, from_start: bool) -> int:

@@ -9,15 +9,18 @@ import time
 from typing import Final
 
 import msgspec
+import structlog
 
 from hub.bridge import check
 from hub.bridge.batch import Batch, Work
+from hub.bridge.changelog import CHANGELOG, own_entries
 from hub.bridge.contracts import TargetContracts
-from hub.bridge.model import Cursor, Mark, cursor_key, decode, encode, is_of, mark_of
+from hub.bridge.model import Cursor, Mark, Target, cursor_key, decode, encode, mark_of
+from hub.bridge.refusal import Refusal, learn
+from hub.bridge.target import look
 from hub.config import Settings
-from hub.errors import LaneStopped
+from hub.errors import LaneStopped, OutputRefused, WriteRefused
 from hub.kafka import (
-    HighWatermarks,
     IntakeProducer,
     LaneProducer,
     Output,
@@ -29,55 +32,36 @@ from hub.kafka import (
 from hub.kafka.topic_ids import topic_ids
 from schemas import codec
 
-CHANGELOG: Final = "bridge.changelog"
+log = structlog.get_logger()
+
 _FETCH_WAIT_MS: Final = 50
 
 
 class Ends(msgspec.Struct, frozen=True):
-    """The two ends of a bridge, the same for all lanes of a process. clusters: their ids."""
+    """The two ends of a bridge, the same for all lanes of a process. source_cluster: its id. recorded: the
+    target's cluster as the source remembers it."""
 
     source: Settings
     target: Settings
     source_cluster: str
+    recorded: Target
     partitions: dict[str, int]
     """bare topic -> partitions in the target."""
 
 
 class BridgeStats(msgspec.Struct):
-    """What the console shows of a lane. paused: why it waits, "" = it does not."""
+    """What the console shows of a lane; it outlives the lane's reopenings. paused: why it waits, "" = it does
+    not. refused: what the target will not take."""
 
     copied: int = 0
     paused: str = ""
     last_copy_ms: int = 0
+    refused: Refusal | None = None
 
-
-async def own_entries(target: Settings, lane: str) -> dict[bytes, bytes]:
-    """What a lane's transactions left on the target's bridge.changelog. Its producer must have been started:
-    then nothing more is added. Raises BrokerAway.
-
-    Other lanes write there too, so the last stable offset may be held back by one of their open
-    transactions: below it our own last cursor could be missing. The high watermark cannot; a reader
-    passes it when all of them have ended.
-    """
-    place = TopicPartition(target.topic(CHANGELOG), 0)
-    watermarks, reader = HighWatermarks(target), Reader(target)
-    entries: dict[bytes, bytes] = {}
-    try:
-        await watermarks.start()
-        await reader.start()
-        ends = await watermarks.ends([place])
-        async for records in reader.read_to(await reader.start_offsets([place]), ends):
-            for record in records:
-                if not is_of(record.key, lane):
-                    continue
-                if record.value is None:
-                    entries.pop(record.key, None)
-                else:
-                    entries[record.key] = record.value
-    finally:
-        await reader.stop()
-        await watermarks.stop()
-    return entries
+    @property
+    def trouble(self) -> str:
+        """Why an open lane does not go on; "" when it does."""
+        return (self.refused.text if self.refused is not None else "") or self.paused
 
 
 class BridgeLane:
@@ -106,16 +90,17 @@ class BridgeLane:
         self._producer = LaneProducer(target, f"{target.topic_prefix}bridge.{name}")
         # A reader each: aiokafka fetches nothing more from a broker while one partition has unread records.
         self._readers = {place: Reader(ends.source, fetch_wait_ms=_FETCH_WAIT_MS) for place in self._places}
-        self._reports = IntakeProducer(ends.source)
-        self._reporting = False
+        self._reports: IntakeProducer | None = None
 
     async def open(self) -> None:
         """Open in the order that proves exactly-once across clusters.
 
-        1 start the producer in the target: fences and aborts the predecessor · 2 read the cursor up to the
-        high watermark as it is after that · 3 compare it with the source: cluster, topic id, log, the last
-        copied record itself · 4 seek. Raises BrokerAway, Fenced, LaneStopped.
+        0 compare the target with the recorded one · 1 start the producer in the target: fences and aborts the
+        predecessor · 2 read the cursor up to the high watermark as it is after that · 3 compare it with the
+        source: cluster, topic id, log, the last copied record itself · 4 seek. Raises BrokerAway, Fenced,
+        LaneStopped.
         """
+        await self._right_target()
         await self._producer.start()
         entries = await own_entries(self._ends.target, self.name)
         for reader in self._readers.values():
@@ -132,6 +117,14 @@ class BridgeLane:
         await self._find()
         for place, reader in self._readers.items():
             reader.assign({place: self._positions[place]})
+
+    async def _right_target(self) -> None:
+        target = self._ends.target
+        try:
+            found = await look(target)
+        except LookupError as error:
+            raise LaneStopped(f"{self.name}: {error}") from error
+        check.same_target(target.region, self._ends.recorded, found)
 
     async def _find(self) -> None:
         """Where each input goes on."""
@@ -162,16 +155,21 @@ class BridgeLane:
     def _named(self, place: TopicPartition) -> str:
         return f"{self._ends.source.bare(place.topic)}-{place.partition}"
 
+    def _named_of(self, record: Record) -> str:
+        return self._named(TopicPartition(record.topic, record.partition))
+
     # -- working
 
     async def run(self) -> None:
         """Work until cancelled. Raises what LaneProducer.commit raises, and LaneStopped for a position that
         fell out of the log."""
         settings = self._ends.source
+        if self._stats.refused is not None:
+            await asyncio.sleep(self._stats.refused.left_s(time.monotonic()))
         while True:
             try:
                 if len(self._places) == 1:
-                    await self._step(await self._poll_one())
+                    await self._take(await self._poll_one())
                 elif not await self._read_in_order():
                     await self._step([])
                     await asyncio.sleep(settings.poll_wait_ms / 1000)
@@ -196,25 +194,65 @@ class BridgeLane:
                 batch_max=self._ends.source.batch_records_max,
             )
             async for records in batches:
-                await self._step(records)
+                await self._take(records)
             self._positions[place] = ends[place]
         return bool(new)
+
+    async def _take(self, records: list[Record]) -> None:
+        """Together; one by one as far as they were refused together."""
+        while records and (refused := self._stats.refused) is not None:
+            if not refused.covers(self._named_of(records[0]), records[0].offset):
+                break
+            await self._step(records[:1])
+            records = records[1:]
+        await self._step(records)
 
     async def _step(self, records: list[Record]) -> None:
         """Take records, and commit when there is something to write or the cursor has waited long enough."""
         batch = self._work.take(records)
         if records:
             last = records[-1]  # all are of one input
-            place = TopicPartition(last.topic, last.partition)
-            self._marks[self._named(place)] = mark_of(last, self._topic_ids[last.topic])
+            self._marks[self._named_of(last)] = mark_of(last, self._topic_ids[last.topic])
         if records and self._moved_at is None:
             self._moved_at = time.monotonic()
         if self._moved_at is None:
             return
         late = time.monotonic() - self._moved_at > self._ends.source.bridge_cursor_ms_max / 1000
         if batch.outputs or batch.changes or batch.reports or late:
-            await self._commit(batch)
+            try:
+                await self._commit(batch)
+            except (OutputRefused, WriteRefused) as error:
+                self._refused(records, error)
+                raise
             self._moved_at = None
+            self._passed()
+
+    def _refused(self, records: list[Record], error: OutputRefused | WriteRefused) -> None:
+        source = self._ends.source
+        input_ = self._named_of(records[0]) if records else ""
+        before, now_s = self._stats.refused, time.monotonic()
+        bounds = source.bridge_retry_ms, source.bridge_retry_ms_max
+        self._stats.refused = now = learn(before, input_, records, error, now_s, *bounds)
+        log.error(
+            "bridge.refused",
+            lane=self.name,
+            input=input_,
+            first=now.first,
+            last=now.last,
+            tries=now.tries,
+            again_in_s=round(now.left_s(now_s), 1),
+            reason=now.text or str(error),
+        )
+
+    def _passed(self) -> None:
+        """A commit succeeded: what was refused may be over there now."""
+        refused = self._stats.refused
+        if refused is None:
+            return
+        mark = self._marks.get(refused.input)
+        if not refused.input or (mark is not None and mark.offset >= refused.last):
+            self._stats.refused = None
+            log.info("bridge.taken", lane=self.name, input=refused.input, last=refused.last)
 
     async def _commit(self, batch: Batch) -> None:
         """One transaction in the target: the outputs, the lane's state, its cursor."""
@@ -244,9 +282,11 @@ class BridgeLane:
 
     async def _report(self, batch: Batch) -> None:
         """Before the commit: were we killed between the two, it is said again and changes nothing."""
-        if batch.reports and not self._reporting:
+        if not batch.reports:
+            return
+        if self._reports is None:
+            self._reports = IntakeProducer(self._ends.source)
             await self._reports.start()
-            self._reporting = True
         for topic, key, value, headers in batch.reports:
             await self._reports.send(topic, key, value, headers)
 
@@ -257,5 +297,5 @@ class BridgeLane:
         finally:
             for reader in self._readers.values():
                 await reader.stop()
-            if self._reporting:
+            if self._reports is not None:
                 await self._reports.stop()

@@ -1,5 +1,5 @@
 """The frozen records that a bridge lane keeps in the other cluster: its cursor, and what it still sums up.
-Encoding only.
+And the one that is kept at home: which cluster that is. Encoding only.
 
 Keys on bridge.changelog begin with the lane's name, because the lanes of all regions share its partition.
 """
@@ -16,7 +16,10 @@ T = TypeVar("T")
 _FORMAT: Final = b"\x01"
 _CURSOR: Final = b"cursor"
 _SUM: Final = b"sum/"
+_TARGET: Final = b"target/"
 _END_OF_LANE: Final = b"\x00"
+NO_LANE: Final = ""
+"""What concerns no single lane: the records of the source, on its own bridge.changelog."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -36,6 +39,14 @@ class Cursor(msgspec.Struct, frozen=True):
 
     cluster_id: str
     marks: dict[str, Mark]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The cluster a bridge writes to. changelog_id: the topic id of its bridge.changelog; made anew, it has
+    lost the cursors."""
+
+    cluster_id: str
+    changelog_id: str
 
 
 class Told(msgspec.Struct, frozen=True, array_like=True):
@@ -93,6 +104,11 @@ def sum_key(lane: str, message_id: str) -> bytes:
     return lane.encode() + _END_OF_LANE + _SUM + message_id.encode()
 
 
+def target_key(region: str) -> bytes:
+    """Key of what the source remembers of the cluster of another region."""
+    return NO_LANE.encode() + _END_OF_LANE + _TARGET + region.encode()
+
+
 def is_of(key: bytes, lane: str) -> bool:
     """Whether a record of bridge.changelog is this lane's."""
     return key.startswith(lane.encode() + _END_OF_LANE)
@@ -103,7 +119,7 @@ def is_sum(key: bytes, lane: str) -> bool:
     return key.startswith(lane.encode() + _END_OF_LANE + _SUM)
 
 
-def encode(value: Cursor | Sum) -> bytes:
+def encode(value: Cursor | Sum | Target) -> bytes:
     """With a leading format id: release N reads N-1."""
     return _FORMAT + msgspec.msgpack.encode(value)
 

@@ -1,5 +1,5 @@
-"""What a person may do with a stopped bridge lane: say where it goes on. The only way a cursor is written
-outside a lane's own transactions; it is said in the log, with who and why."""
+"""What a person may do with a stopped bridge lane: say where it goes on, or that another target is meant. The
+only way a cursor is written outside a lane's transactions; it is said in the log, with who and why."""
 
 import getpass
 import time
@@ -8,9 +8,12 @@ from typing import Final
 import msgspec
 import structlog
 
+from hub.bridge import check
 from hub.bridge.acknowledging import OUTCOMES, ROUTED
-from hub.bridge.lane import CHANGELOG, Ends, own_entries
+from hub.bridge.changelog import CHANGELOG, own_entries
+from hub.bridge.lane import Ends
 from hub.bridge.model import Cursor, Mark, cursor_key, decode, encode, mark_of
+from hub.bridge.target import look, remember
 from hub.errors import HubError
 from hub.kafka import LaneProducer, Output, Reader, Record, TopicPartition
 from hub.kafka.topic_ids import topic_ids
@@ -25,9 +28,10 @@ async def set_cursor(ends: Ends, input_: str, offset: int, reason: str) -> Mark:
 
     What lies below is not copied any more, what lies above is copied even if it was before. A lane that runs
     is fenced and opens again. Raises HubError for an input no bridge reads or an offset outside the log,
-    BrokerAway.
+    LaneStopped for a target that is not the recorded one, BrokerAway.
     """
     source, target = ends.source, ends.target
+    check.same_target(target.region, ends.recorded, await look(target))
     lane, place = _lane_of(ends, input_)
     producer = LaneProducer(target, f"{target.topic_prefix}bridge.{lane}")
     reader = Reader(source)
@@ -55,6 +59,28 @@ async def set_cursor(ends: Ends, input_: str, offset: int, reason: str) -> Mark:
         reason=reason,
     )
     return mark
+
+
+async def accept_target(ends: Ends, cluster_id: str, reason: str) -> None:
+    """Record the target's cluster as it is now in the place of the one recorded. What was copied to the other
+    one is copied again, unless the cursors came along or are set. Raises HubError when the cluster that
+    answers is not the one named, BrokerAway."""
+    source, region = ends.source, ends.target.region
+    found = await look(ends.target)
+    if found.cluster_id != cluster_id:
+        raise HubError(
+            f"{region}: 应答的集群是 {found.cluster_id}，不是 {cluster_id} / "
+            f"the cluster that answers is {found.cluster_id}"
+        )
+    await remember(source, region, found, anew=True)
+    log.warning(
+        "bridge.target_accepted",
+        region=region,
+        before=msgspec.to_builtins(ends.recorded),
+        now=msgspec.to_builtins(found),
+        by=getpass.getuser(),
+        reason=reason,
+    )
 
 
 def _lane_of(ends: Ends, input_: str) -> tuple[str, TopicPartition]:

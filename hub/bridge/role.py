@@ -9,9 +9,11 @@ import msgspec
 from hub import directory
 from hub.bridge.acknowledging import OUTCOMES, ROUTED, Acknowledging
 from hub.bridge.batch import Work
+from hub.bridge.changelog import CHANGELOG
 from hub.bridge.contracts import TargetContracts
 from hub.bridge.copying import Copying
 from hub.bridge.lane import BridgeLane, BridgeStats, Ends
+from hub.bridge.target import look, remember
 from hub.config import Settings
 from hub.errors import HubError
 from hub.health import health_server
@@ -20,7 +22,7 @@ from hub.lanes.worker import Worker
 from hub.status import LaneReport, publish_status
 
 _NEEDED = ("region", "bridge_target_region", "bridge_target_bootstrap", "bridge_target_registry")
-_WRITTEN = ("case.inbound", OUTCOMES)
+_WRITTEN = ("case.inbound", OUTCOMES, CHANGELOG)
 
 
 class _Runner:
@@ -76,19 +78,29 @@ class BridgeRole:
         for place, state in self.worker.lanes.items():
             name = self.lane_name(place)
             stats = self.stats.get(name, BridgeStats())
-            paused = state.state == "open" and stats.paused
+            paused = state.state in ("open", "opening") and stats.trouble
+            reasons = [reason for reason in (state.reason, stats.trouble) if reason]
             lines.append(
                 LaneReport(
                     role="bridge",
                     lane=name.partition("/")[2],
                     state="waiting" if paused else state.state,
-                    reason=state.reason or stats.paused,
+                    reason="; ".join(reasons),
                     reopened=state.reopened,
                     done=stats.copied,
                     last_delivery_ms=stats.last_copy_ms,
                 )
             )
         return lines
+
+    def trouble(self) -> str:
+        """Why this process is not ready: a lane that is not open, or whose record the target refuses; ""
+        when it is. A target that is not reachable or not upgraded yet is no reason: two regions may start
+        in any order."""
+        refused = [
+            f"{name} {stats.refused.text}" for name, stats in self.stats.items() if stats.refused is not None
+        ]
+        return self.worker.trouble() or ", ".join(refused)
 
     def metrics(self) -> dict[str, float]:
         """Counters of every lane, Prometheus style."""
@@ -97,6 +109,7 @@ class BridgeRole:
             label = f'{{lane="{line.lane}"}}'
             values[f"govhub_lane_open{label}"] = float(line.state == "open")
             values[f"govhub_bridge_copied_total{label}"] = line.done
+            values[f"govhub_bridge_paused{label}"] = float(line.state == "waiting")
         return values
 
 
@@ -111,7 +124,8 @@ def target_settings(settings: Settings) -> Settings:
 
 
 async def find_ends(settings: Settings) -> Ends:
-    """Both ends, looked at. Raises BrokerAway, and HubError for settings that cannot be a bridge."""
+    """Both ends, looked at; the first contact records the target's cluster at the source. Raises BrokerAway,
+    and HubError for settings that cannot be a bridge."""
     for name in _NEEDED:
         if not getattr(settings, name):
             raise HubError(f"缺少环境变量 / missing environment variable: HUB_{name.upper()}")
@@ -133,7 +147,12 @@ async def find_ends(settings: Settings) -> Ends:
     missing = [topic for topic, count in partitions.items() if not count]
     if missing:
         raise HubError(f"目标区域没有主题 / topics missing in the target: {missing}")
-    return Ends(settings, target, ours, partitions)
+    # A target that is another one now does not end the process: its lanes stop and say so.
+    try:
+        recorded = await remember(settings, target.region, await look(target))
+    except (LookupError, ValueError) as error:
+        raise HubError(f"{CHANGELOG}: {error}") from error
+    return Ends(settings, target, ours, recorded, partitions)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -143,6 +162,6 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         role = BridgeRole(ends, contracts)
         async with (
             publish_status(settings, "bridge", role.reports),
-            health_server(settings.metrics_listen, role.worker.trouble, role.metrics),
+            health_server(settings.metrics_listen, role.trouble, role.metrics),
         ):
             await role.worker.run(stop)

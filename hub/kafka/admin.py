@@ -78,8 +78,11 @@ class Admin:
             raise BrokerAway(repr(error)) from error
 
     async def cluster_id(self) -> str:
-        """The cluster's identity."""
-        described = await self._client.describe_cluster()
+        """The cluster's identity. Raises BrokerAway."""
+        try:
+            described = await self._client.describe_cluster()
+        except (aiokafka.errors.KafkaError, TimeoutError) as error:
+            raise BrokerAway(repr(error)) from error
         return str(described["cluster_id"])
 
     async def delete_topics(self, names: Sequence[str]) -> None:

@@ -10,10 +10,22 @@ import aiokafka.errors
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from hub.config import Settings
-from hub.errors import BrokerAway, Fenced, OutputRefused, UnknownOutcome
+from hub.errors import BrokerAway, Fenced, OutputRefused, UnknownOutcome, WriteRefused
 from hub.kafka.types import Header, Output
 
 _INTAKE_BATCH_BYTES_MAX: Final = 131_072
+# Asking again changes none of these. Codes that aiokafka does not know (87, a record the broker holds
+# invalid) arrive as UnknownError.
+_REFUSED_FOR_GOOD: Final = (
+    aiokafka.errors.TopicAuthorizationFailedError,
+    aiokafka.errors.ClusterAuthorizationFailedError,
+    aiokafka.errors.TransactionalIdAuthorizationFailed,
+    aiokafka.errors.SaslAuthenticationFailed,
+    aiokafka.errors.InvalidTopicError,
+    aiokafka.errors.PolicyViolationError,
+    aiokafka.errors.InvalidTimestampError,
+    aiokafka.errors.UnknownError,
+)
 
 
 class IntakeProducer:
@@ -94,12 +106,13 @@ class LaneProducer:
         )
 
     async def start(self) -> None:
-        """InitProducerId: fences every predecessor of this transactional id and aborts what it left open."""
+        """InitProducerId: fences every predecessor of this transactional id and aborts what it left open.
+        Raises BrokerAway, as WriteRefused when it is not allowed."""
         try:
             async with asyncio.timeout(self._settings.lane_open_timeout_ms / 1000):
                 await self._producer.start()
         except (TimeoutError, aiokafka.errors.KafkaError) as error:
-            raise BrokerAway(repr(error)) from error
+            raise self._away(error, ()) from error
 
     async def commit(
         self,
@@ -113,8 +126,8 @@ class LaneProducer:
         outputs: (full topic name, partition) -> records in order.
         Raises OutputRefused (nothing was committed; .culprit names the partition), Fenced (another owner or a
         timed-out transaction),
-        BrokerAway (nothing committed), UnknownOutcome (the commit was sent and its answer is not known: drop
-        the overlay and reopen).
+        BrokerAway (nothing committed; as WriteRefused when the cluster will not take it however often it is
+        asked), UnknownOutcome (the commit was sent and its answer is not known: drop the overlay and reopen).
         After any of these the producer must be closed.
         """
         producer = self._producer
@@ -127,7 +140,7 @@ class LaneProducer:
                 if offsets:
                     await producer.send_offsets_to_transaction(dict(offsets), group)
                 first = await _await_all(futures)
-        except OutputRefused:
+        except (OutputRefused, WriteRefused):
             await self._abort()
             raise
         except (
@@ -138,7 +151,7 @@ class LaneProducer:
         ) as error:
             raise Fenced(self.transactional_id) from error
         except (aiokafka.errors.KafkaError, TimeoutError, AssertionError) as error:
-            raise BrokerAway(repr(error)) from error
+            raise self._away(error, outputs) from error
         # Shielded: a cancelled commit may still become visible, and the caller must learn that it does not
         # know.
         ending = asyncio.ensure_future(producer.commit_transaction())
@@ -172,6 +185,18 @@ class LaneProducer:
             done += count
             if done == len(records):
                 return sent
+
+    def _away(self, error: BaseException, places: Iterable[tuple[str, int]]) -> BrokerAway:
+        """The broker's error in the hub's words."""
+        transaction = self._producer._txn_manager.wait_for_transaction_end()
+        # When one partition may not be added, batches of the others fail first, with an error that says
+        # nothing; the transaction's own error names the topic.
+        own = transaction.exception() if transaction is not None and transaction.done() else None
+        for cause in (own, error, error.__cause__):
+            if isinstance(cause, _REFUSED_FOR_GOOD):
+                named = [place for place in places if place[0] in str(cause)]
+                return WriteRefused(repr(cause), named[0] if named else None)
+        return BrokerAway(repr(error))
 
     async def _abort(self) -> None:
         # Best effort only: the next owner's InitProducerId aborts whatever stays open.
@@ -228,7 +253,7 @@ async def _await_all(
     """Await every produce future before the commit; the first refusal is raised after all of them are
     known."""
     first: dict[tuple[str, int], int] = {}
-    refused: Exception | None = None
+    refused: OutputRefused | WriteRefused | None = None
     for place, sent in futures:
         for _, future in sent:
             try:
@@ -239,6 +264,8 @@ async def _await_all(
                 aiokafka.errors.InvalidMessageError,
             ) as error:
                 refused = refused or OutputRefused(repr(error), place)
+            except _REFUSED_FOR_GOOD as error:
+                refused = refused or WriteRefused(repr(error), place)
             else:
                 first.setdefault(place, metadata.offset)
     if refused is not None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -39,36 +38,9 @@ from tests.integration.bridge_harness import (
     until,
     write,
 )
-from tests.servers import Kafka
 
 DELIVER = "deliver." + SOUTH
 LANE = f"{NORTH}/{DELIVER}-0"
-
-
-@pytest.fixture
-async def registry() -> AsyncIterator[Registry]:
-    async with Registry().serving() as serving:
-        yield serving
-
-
-@pytest.fixture
-async def regions(
-    kafka: Kafka, far_kafka: Kafka, topic_prefix: str, tmp_path: Path, registry: Registry
-) -> Regions:
-    made = Regions(kafka, far_kafka, topic_prefix, tmp_path, registry.url)
-    await made.make_topics()
-    return made
-
-
-@pytest.fixture
-async def known(registry: Registry) -> AsyncIterator[TargetContracts]:
-    async with TargetContracts(registry.url) as asked:
-        yield asked
-
-
-@pytest.fixture
-async def ends(regions: Regions) -> Ends:
-    return await find_ends(regions.near)
 
 
 async def arrived(regions: Regions) -> list[str]:
