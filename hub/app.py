@@ -32,7 +32,7 @@ ROLES: Final = {
 # Objects made before a collection, young collections before a middle one, middle ones before a full one.
 GC_THRESHOLDS: Final = (20_000, 20, 100)
 # From the reading of a batch to its commit a router lane makes tens of thousands that all go by reference
-# counting; looked at meanwhile, they took a seventh of its time. What may wait in cycles is some 20 MB at most.
+# counting; looked at meanwhile, they took a seventh of its time. At most some 20 MB wait in cycles.
 GC_YOUNG_MAX: Final = {"router": 200_000}
 
 
