@@ -91,7 +91,8 @@ async def serving(town: FakeTown) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/hub/dispatches", town.dispatches)
     app.router.add_get("/hub/dispatches/{id}", town.held)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    # What is silent on purpose is not waited for at the end.
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -199,6 +200,14 @@ async def outcomes(settings: Settings) -> list[dict[str, Any]]:
     async with open_reader(settings) as reader:
         starts = await reader.start_offsets(await reader.partitions([settings.topic("case.outcomes")]))
         return [codec.decode(r.value)[1] async for batch in reader.read_to_stable(starts) for r in batch]
+
+
+async def until(holds: Callable[[], object], what: str, wait_s: float = 30.0) -> None:
+    """Poll until it holds; fails with `what`."""
+    end = time.monotonic() + wait_s
+    while not holds():
+        assert time.monotonic() < end, what
+        await asyncio.sleep(0.02)
 
 
 async def settled(settings: Settings, count: int, wait_s: float = 20.0) -> list[dict[str, Any]]:

@@ -126,8 +126,15 @@ async def test_g3_a_successor_fences_its_predecessor(
     try:
         await new.open()
         await new.close()
+        running_on = asyncio.create_task(old.run())  # not fenced it never ends, and copies
+
+        async def ended_or_copied() -> bool:
+            return running_on.done() or await has(regions, 1)
+
+        await until(ended_or_copied, "neither fenced nor copied")
+        assert running_on.done(), "two lanes copy the same partition"
         with pytest.raises(Fenced):
-            await old.run()
+            running_on.result()
     finally:
         await old.close()
     assert await arrived(regions) == []
