@@ -34,11 +34,12 @@ _ATTEST_S: Final = 300.0
 class Home:
     """This process's place for the stores of a role. id: drawn once per data directory; "" while another
     process works in the same directory: its stores are at hand here anyway, and a stand-by would keep them
-    from their owner."""
+    from their owner. predecessor: the member id under which a process that died here was known; "" else."""
 
     def __init__(self, settings: Settings, role: str) -> None:
         self.path: Path = settings.data_dir / role
         self.id = ""
+        self.predecessor = ""
         self._lock: IO[str] | None = None
 
     def enter(self) -> None:

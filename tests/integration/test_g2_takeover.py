@@ -371,6 +371,19 @@ async def test_worker_that_was_killed_and_started_again_does_not_wait_for_its_ow
     )
 
 
+async def test_second_worker_in_one_data_directory_works(settings: Settings, topics: None) -> None:
+    """Two processes of a role on one machine, the lanes divided between them; the first keeps the lock."""
+    stop = asyncio.Event()
+    workers = [Worker(settings, "test", ["in"], lambda _: Works()) for _ in range(2)]
+    working = []
+    for worker in workers:
+        working.append(asyncio.create_task(worker.run(stop)))
+        await until(lambda one=worker: one._home.path.is_dir() and one.trouble() == "")  # type: ignore[misc]
+    assert [bool(worker._home.id) for worker in workers] == [True, False]
+    stop.set()
+    await asyncio.gather(*working)
+
+
 # -- real processes
 
 
