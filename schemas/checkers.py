@@ -185,7 +185,7 @@ def _bytes_checker(field: Field, say: Say) -> Checker:
         if isinstance(value, str):
             try:
                 # Nothing longer is decoded: its length alone is the violation.
-                value = _decoded(value) if len(value) <= text_max else value
+                value = decoded(value) if len(value) <= text_max else value
             except (binascii.Error, ValueError):
                 say(errors, "base64", "不是合法的 base64", "is not valid base64", "RFC 4648 §4")
                 return value
@@ -199,7 +199,7 @@ def _bytes_checker(field: Field, say: Say) -> Checker:
     return run
 
 
-def _decoded(text: str) -> bytes:
+def decoded(text: str) -> bytes:
     """RFC 4648 §4 to the letter: one text for one content but for its last bits. Raises ValueError."""
     decoded = binascii.a2b_base64(text, strict_mode=True)
     # Even strict mode lets padding follow a complete text.

@@ -25,7 +25,7 @@ def encode(contract: Contract, body: dict[str, Any]) -> bytes:
     writer = _writers.get(contract.fingerprint)
     if writer is None:
         writer = _writers[contract.fingerprint] = record_writer(contract.body)
-    buffer = bytearray(_HEADER.pack(0, contract.schema_id))
+    buffer = bytearray(header_of(contract))
     try:
         writer(buffer, body)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as wrong:
@@ -40,6 +40,11 @@ def encode(contract: Contract, body: dict[str, Any]) -> bytes:
     if len(value) > VALUE_BYTES_MAX:
         raise _too_large()
     return value
+
+
+def header_of(contract: Contract) -> bytes:
+    """What stands before the Avro of every value of this contract."""
+    return _HEADER.pack(0, contract.schema_id)
 
 
 def schema_id(value: bytes) -> int:

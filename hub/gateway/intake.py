@@ -19,7 +19,7 @@ from hub.gateway.errors import Rejected, invalid, too_large
 from hub.gateway.known import Known
 from hub.gateway.metrics import Metrics
 from hub.gateway.producer import Producer
-from schemas import codec, contracts, times, validate
+from schemas import admission, codec, contracts, times, validate
 from schemas.errors import ContractError
 from schemas.model import Contract
 from signing.pseudonym import pseudonym
@@ -95,23 +95,14 @@ class Intake:
         contract = _contract_of(submission.type)
         _check_envelope(submission)
         _check_source_system(caller, submission.source_system)
-        try:
-            body = validate.check(contract, submission.body)
-            attributes = dict(validate.routing(contract, body, self._pseudonym))
-        except ContractError as error:
-            raise Rejected(
-                400,
-                "invalid",
-                f"{submission.type} 有 {len(error.violations)} 处不符合契约",
-                f"{submission.type} breaks its contract in {len(error.violations)} places",
-                violations=error.violations,
-            ) from error
+        value, body = _admitted(contract, submission.body)
+        attributes = validate.routing(contract, body, self._pseudonym)
         time_ms = occurred_ms(submission.occurred_at)
         region, item = attributes.pop("region", ""), attributes.pop("item", "")
         if submission.version > 1:  # a correction (更正) stays legal after the end of its case (R9)
             attributes["version"] = str(submission.version)
         subject = self._subject(caller, contract, submission, attributes)
-        content = {"body": without_nulls(body), "caseNo": subject, "occurredAt": time_ms}
+        content = {"body": body, "caseNo": subject, "occurredAt": time_ms}
         message = Message(
             id=ids.message_id(
                 caller.id,
@@ -124,7 +115,7 @@ class Intake:
             type=submission.type,
             subject=subject,
             time_ms=time_ms,
-            value=codec.encode(contract, body),
+            value=value,
             region=region,
             item=item,
             source_key=submission.source_ref,
@@ -221,6 +212,24 @@ class Intake:
         headers = sum(len(name) + len(value) for name, value in to_headers(message))
         if len(message.value) + len(message.subject) + headers > self._record_bytes_max:
             raise too_large("消息", "the message", self._record_bytes_max)
+
+
+def _admitted(contract: Contract, body: Any) -> admission.Admitted:
+    """A body checked, encoded and without its absent fields. Raises Rejected with all its violations."""
+    admitted = admission.admit(contract, body)
+    if admitted is not None:
+        return admitted
+    try:
+        checked = validate.check(contract, body)
+    except ContractError as error:
+        raise Rejected(
+            400,
+            "invalid",
+            f"{contract.name} 有 {len(error.violations)} 处不符合契约",
+            f"{contract.name} breaks its contract in {len(error.violations)} places",
+            violations=error.violations,
+        ) from error
+    return admission.Admitted(codec.encode(contract, checked), without_nulls(checked))
 
 
 def _receipt(message: Message) -> Receipt:

@@ -5,6 +5,7 @@ import base64
 from typing import Any
 
 import pytest
+from admitted import admitted_alike
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,10 +17,12 @@ from schemas.validate import VIOLATIONS_MAX, ContractError, Violation
 
 
 def checked(type_: str, **changes: Any) -> dict[str, Any]:
+    admitted_alike(load().by_type(type_), samples.body(type_) | changes)
     return validate.check(load().by_type(type_), samples.body(type_) | changes)
 
 
 def violations(type_: str, body: Any) -> tuple[Violation, ...]:
+    assert not admitted_alike(load().by_type(type_), body)
     with pytest.raises(ContractError) as error:
         validate.check(load().by_type(type_), body)
     return error.value.violations
