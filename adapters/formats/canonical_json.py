@@ -3,6 +3,7 @@ Only shape and limits are checked here; what a body must contain is the contract
 """
 
 import base64
+import codecs
 import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -86,7 +87,8 @@ def load_object(document: bytes, *, body_bytes_max: int = BODY_BYTES_MAX) -> dic
             f"the body has {len(document)} bytes, the limit is {body_bytes_max}",
         )
     try:
-        text = document.decode("utf-8-sig")
+        # Not "utf-8-sig": that codec is written in Python.
+        text = document.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as bad:
         at = bad.start
         _refuse("$", "UTF-8", f"第 {at} 字节不是 UTF-8", f"byte {at} is not UTF-8")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEADER_BYTES_MAX: Final = 16_384
 HEADERS_MAX: Final = 64
@@ -97,6 +97,15 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def arrived(receive: Any) -> bytes | None:
+    """The whole body when it is here already, as it is when it came with its header section; None when it
+    must be waited for. receive: as the application was given it."""
+    request = getattr(receive, "__self__", None)
+    if type(request) is not RequestResponseCycle or request.more_body or request.disconnected:
+        return None
+    return bytes(request.body)
 
 
 def bind(listen: str) -> socket.socket:
