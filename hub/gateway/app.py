@@ -28,7 +28,7 @@ from hub.gateway.metrics import Metrics
 from hub.gateway.producer import PatientProducer
 from hub.gateway.records import Records
 from hub.gateway.store import FileStore
-from hub.gateway.wire import rejection, send_rejection
+from hub.gateway.wire import rejection, send_json, send_rejection
 from hub.tables import follow_directory
 from signing.digest import hmac_sm3
 
@@ -162,28 +162,36 @@ class _Gate:
             await _send_busy(send)
             return
 
-        async def counted(event: Any) -> None:
-            if event["type"] == "http.response.start":
-                metrics.request(_door(scope["path"]), event["status"])
-            await send(event)
-
         metrics.in_flight += 1
         try:
             if scope["path"].rstrip("/") == rest.PATH:
-                await self._submit(cast(HTTPScope, scope), receive, counted)
-            else:
-                await self._app(scope, receive, counted)
+                await self._submit(cast(HTTPScope, scope), receive, send)
+                return
+
+            async def counted(event: Any) -> None:
+                if event["type"] == "http.response.start":
+                    metrics.request(_door(scope["path"]), event["status"])
+                await send(event)
+
+            await self._app(scope, receive, counted)
         finally:
             metrics.in_flight -= 1
 
     async def _submit(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        # Counted before the answer leaves: who has it may ask for the figures next.
         try:
-            await self._messages(scope, receive, send)
+            receipt = await self._messages(scope, receive)
         except Rejected as error:
-            await send_rejection(send, error)
+            refusal = error
         except Exception as error:
             log.error("gateway.failure", path=rest.PATH, exc_info=error)
-            await send_rejection(send, _failed())
+            refusal = _failed()
+        else:
+            self._metrics.request("messages", 202)
+            await send_json(send, 202, receipt)
+            return
+        self._metrics.request("messages", refusal.status)
+        await send_rejection(send, refusal)
 
 
 def _door(path: str) -> str:

@@ -32,6 +32,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _header_bytes = 0
     _over = False
+    _reading_headers = False
     _header_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -42,9 +43,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # A header section that came whole, as nearly all do, needs no timer.
+        if self._reading_headers and not self.transport.is_closing():
+            self._expect_headers()
+
     def on_message_begin(self) -> None:
         self._header_bytes = 0
-        self._expect_headers()
+        self._reading_headers = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -62,6 +69,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._reading_headers = False
         self._stop_timer()
         super().on_headers_complete()
 

@@ -14,6 +14,7 @@ from hub.gateway.server import arrived
 
 JSON: Final = "application/json; charset=utf-8"
 BODY_READ_MS_MAX: Final = 15_000
+_JSON_TYPE: Final = (b"content-type", JSON.encode())
 
 AnyRequest = Request[Any, Any, Any]
 AnyScope = Scope | HTTPScope
@@ -111,7 +112,7 @@ async def send_json(
         "type": "http.response.start",
         "status": status,
         "headers": [
-            (b"content-type", JSON.encode()),
+            _JSON_TYPE,
             (b"content-length", b"%d" % len(body)),
             *headers,
         ],

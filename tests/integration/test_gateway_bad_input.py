@@ -260,6 +260,9 @@ async def test_headers_that_never_end_close_the_connection(
 ) -> None:
     monkeypatch.setattr("hub.gateway.server.HEADER_READ_MS_MAX", 200)
     assert await raw(gateway, b"POST /v1/messages HTTP/1.1\r\nHost: h") == b""
+    first = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
+    answered = await raw(gateway, first + b"POST /v1/messages HTTP/1.1\r\nHost: h", whole=True)
+    assert answered.startswith(b"HTTP/1.1 200"), "and on a connection that was answered before"
 
 
 async def test_requests_over_the_bound_are_told_to_wait_but_probes_are_answered(
@@ -272,12 +275,12 @@ async def test_requests_over_the_bound_are_told_to_wait_but_probes_are_answered(
     assert (await gateway.call("GET", "/healthz"))[0] == 200
 
 
-async def raw(gateway: Gateway, data: bytes) -> bytes:
-    """What comes back for these bytes until the server is silent or closes."""
+async def raw(gateway: Gateway, data: bytes, *, whole: bool = False) -> bytes:
+    """What comes back for these bytes first; whole: until the server closes."""
     host, port = gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(data)
     try:
-        return await asyncio.wait_for(reader.read(4_096), 5)
+        return await asyncio.wait_for(reader.read(-1 if whole else 4_096), 5)
     finally:
         writer.close()
