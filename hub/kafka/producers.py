@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from hub.config import Settings
 from hub.errors import BrokerAway, Fenced, OutputRefused, UnknownOutcome, WriteRefused
-from hub.kafka.types import Header, Output
+from hub.kafka.types import Header, Output, by_key
 
 _INTAKE_BATCH_BYTES_MAX: Final = 131_072
 # Asking again changes none of these. Codes that aiokafka does not know (87, a record the broker holds
@@ -43,6 +43,7 @@ class IntakeProducer:
             request_timeout_ms=settings.produce_timeout_ms,
             linger_ms=2,
             retry_backoff_ms=20,
+            partitioner=by_key,
         )
 
     async def start(self) -> None:
