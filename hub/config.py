@@ -76,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bridge_retry_ms: int = 2_000
     bridge_retry_ms_max: int = 60_000
     bridge_cursor_ms_max: int = 1_000
+    bridge_open_cache_bytes: int = 16_777_216
     closed_case_keep_days: int = 800
     # park brake (R24): share of the last decisions parked for one reason at which a lane stops
     park_brake_percent: int = 5
@@ -258,6 +259,7 @@ _PARSERS: Final[dict[str, Any]] = {
     "bridge_retry_ms": _MS,
     "bridge_retry_ms_max": _MS,
     "bridge_cursor_ms_max": _MS,
+    "bridge_open_cache_bytes": _BYTES,
     "closed_case_keep_days": _whole(1, 36_500),
     "park_brake_percent": _whole(1, 100),
     "park_brake_window": _whole(10, 100_000),

@@ -34,6 +34,7 @@ ROUTER_LANE = "tests/unit/test_router_lane.py::"
 
 BRIDGE = "tests/integration/test_g3_bridge.py::"
 BRIDGE_TARGET = "tests/integration/test_g3_bridge_target.py::"
+SHELF = "tests/unit/test_bridge_shelf.py::"
 REFUSAL = "tests/unit/test_bridge_refusal.py::"
 SUMS = "tests/unit/test_bridge_sums.py::"
 REGIONS = "tests/unit/test_routing_regions.py::"
@@ -512,8 +513,8 @@ MUTATIONS = (
     Mutation(
         "bridge: a write that is not allowed is told from a broker that is away",
         "hub/kafka/producers.py",
-        "            if isinstance(cause, _REFUSED_FOR_GOOD):",
-        "            if False:",
+        "_REFUSED_FOR_GOOD: Final = (",
+        "_REFUSED_FOR_GOOD: Final = ()\n_UNUSED: Final = (",
         BRIDGE_TARGET + "test_g3_a_write_that_is_not_allowed_over_there_pauses_the_lane",
     ),
     Mutation(
@@ -550,6 +551,27 @@ MUTATIONS = (
         "if contracts.canonical(theirs) != contracts.canonical(ours.avro):",
         "if False:",
         BRIDGE + "test_a_schema_id_unknown_or_different_in_the_target_pauses_the_lane",
+    ),
+    Mutation(
+        "bridge: what is under way comes back with its lane",
+        "hub/bridge/acknowledging.py",
+        "self._shelf.put({key: value for key, value in changes.items() if is_sum(key, self._lane)})",
+        "pass",
+        BRIDGE + "test_the_other_region_is_told_what_became_of_its_message",
+    ),
+    Mutation(
+        "bridge: what is under way is bounded in memory",
+        "hub/bridge/shelf.py",
+        'f"cache_size=-{max(1, cache_bytes // 1024)}"',
+        '"cache_size=-1048576"',
+        SHELF + "test_it_holds_more_than_its_memory_and_leaves_no_file",
+    ),
+    Mutation(
+        "bridge: what is under way is bounded on disk",
+        "hub/bridge/shelf.py",
+        'f"max_page_count={max(8, bytes_max // _PAGE_BYTES)}"',
+        '"max_page_count=1073741823"',
+        SHELF + "test_beyond_its_bound_it_fails_and_names_the_setting",
     ),
     Mutation(
         "bridge: delivered only when every member has it",

@@ -1,10 +1,11 @@
 """Telling the other region what became of what came from there: reads our case.routed and case.outcomes,
-writes its case.outcomes. No I/O here.
+writes its case.outcomes. No Kafka here.
 
 An acknowledgement carries no `via`: nothing acknowledges it.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +15,9 @@ from hub import ids
 from hub.bridge import sums
 from hub.bridge.batch import Batch
 from hub.bridge.model import Sum, Told, decode, encode, is_sum, sum_key
+from hub.bridge.shelf import Shelf
 from hub.delivery.records import DISPATCH_HEADER
+from hub.errors import LaneStopped
 from hub.kafka import Record
 from hub.routing.crossing import passed
 from schemas import codec, contracts
@@ -30,31 +33,28 @@ _DETAIL_CHARS_MAX: Final = 1_000
 
 class Acknowledging:
     """The work of the lane over one partition of case.routed and case.outcomes. lane: its name; region: our
-    hub; target: the hub that is told."""
+    hub; target: the hub that is told; shelf: where the sums of what is under way lie, however many."""
 
     from_start = False
     # First the ledger, then the outcomes up to an end that was taken before: the line of every outcome has
     # then been read, so a message that is not under way has closed.
     inputs = (ROUTED, OUTCOMES)
 
-    def __init__(self, lane: str, region: str, target: str, routed: str) -> None:
+    def __init__(self, lane: str, region: str, target: str, routed: str, shelf: Shelf) -> None:
         self._lane = lane
         self._region = region
         self._target = target
         self._routed = routed
-        self._sums: dict[str, Sum] = {}
+        self._shelf = shelf
         self._contract = contracts.load().by_type("hub.outcome")
 
-    @property
-    def open(self) -> int:
-        """Messages of the other region that are still under way here."""
-        return len(self._sums)
+    def restore(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """What was under way when the last transaction was committed."""
+        self._shelf.put({key: value for key, value in changes.items() if is_sum(key, self._lane)})
 
-    def restore(self, entries: dict[bytes, bytes]) -> None:
-        """What was under way when the last transaction was committed. Raises ValueError for another
-        format."""
-        found = (decode(raw, Sum) for key, raw in entries.items() if is_sum(key, self._lane))
-        self._sums = {one.message_id: one for one in found}
+    def close(self) -> None:
+        """The changelog has what is under way."""
+        self._shelf.close()
 
     def take(self, records: list[Record]) -> Batch:
         """Only what carries our neighbour's mark concerns us; the rest only moves the cursor."""
@@ -72,11 +72,22 @@ class Acknowledging:
                 self._line(body, batch)
             else:
                 self._outcome(body, batch)
+        # Before the commit: a lane whose commit fails is closed, and its shelf with it.
+        self._shelf.put(batch.changes)
         return batch
+
+    def _known(self, id_: str, batch: Batch) -> Sum | None:
+        """What was summed up of a message so far; None when it is not under way."""
+        key = sum_key(self._lane, id_)
+        raw = batch.changes[key] if key in batch.changes else self._shelf.get(key)
+        try:
+            return decode(raw, Sum) if raw is not None else None
+        except ValueError as error:
+            raise LaneStopped(f"{self._lane}: {error}") from error
 
     def _line(self, body: dict[str, Any], batch: Batch) -> None:
         id_ = body["messageId"]
-        known = self._sums.get(id_) or Sum(id_, body["caseNo"], body["type"])
+        known = self._known(id_, batch) or Sum(id_, body["caseNo"], body["type"])
         text = " / ".join(body[name] for name in ("zh", "en") if body[name])
         dispatches = tuple(entry["id"] for entry in body["dispatches"])
         self._settle(
@@ -86,7 +97,7 @@ class Acknowledging:
     def _outcome(self, body: dict[str, Any], batch: Batch) -> None:
         id_ = body["messageId"]
         told = Told(body["member"], body["outcome"], body["code"] or "", body["detail"] or "")
-        known = self._sums.get(id_)
+        known = self._known(id_, batch)
         if known is not None:
             self._settle(sums.with_outcome(known, body["dispatchId"], told), batch)
             return
@@ -99,12 +110,7 @@ class Acknowledging:
             self._tell(known, verdict, batch)
             known = msgspec.structs.replace(known, acknowledged=verdict.outcome)
         key = sum_key(self._lane, known.message_id)
-        if sums.is_closed(known):
-            self._sums.pop(known.message_id, None)
-            batch.changes[key] = None
-        else:
-            self._sums[known.message_id] = known
-            batch.changes[key] = encode(known)
+        batch.changes[key] = None if sums.is_closed(known) else encode(known)
 
     def _tell(self, known: Sum, verdict: sums.Verdict, batch: Batch) -> None:
         """A line of the other hub's dispatch ledger, for its dispatch of this message to us."""

@@ -1,5 +1,6 @@
 """What one transaction of a bridge lane writes. Data only."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -32,10 +33,15 @@ class Work(Protocol):
         """Whether a lane without a cursor must find the first record of its log."""
         ...
 
-    def restore(self, entries: dict[bytes, bytes]) -> None:
-        """The lane's state as its changelog has it. Called once, at opening. Raises ValueError."""
+    def restore(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """A slice of the lane's state as its changelog has it; None deletes. Called at opening, in order.
+        Raises StoreFailed."""
         ...
 
     def take(self, records: list[Record]) -> Batch:
-        """What these records, all of one input, mean for the target."""
+        """What these records, all of one input, mean for the target. Raises LaneStopped, StoreFailed."""
+        ...
+
+    def close(self) -> None:
+        """The lane is closed; what it knew is in its changelog."""
         ...

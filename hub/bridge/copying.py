@@ -2,6 +2,7 @@
 case.inbound. Pure: records in, records out."""
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -31,8 +32,11 @@ class Copying:
         self._region = region
         self._target = target
 
-    def restore(self, entries: dict[bytes, bytes]) -> None:
+    def restore(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Copying keeps nothing but the cursor."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
     def take(self, records: list[Record]) -> Batch:
         """Each record once, in order."""

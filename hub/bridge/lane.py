@@ -13,10 +13,10 @@ import structlog
 
 from hub.bridge import check
 from hub.bridge.batch import Batch, Work
-from hub.bridge.changelog import CHANGELOG, own_entries
+from hub.bridge.changelog import CHANGELOG, replay
 from hub.bridge.contracts import TargetContracts
 from hub.bridge.model import Cursor, Mark, Target, cursor_key, decode, encode, mark_of
-from hub.bridge.refusal import Refusal, learn
+from hub.bridge.refusal import Refusal, learn, not_let_in
 from hub.bridge.target import look
 from hub.config import Settings
 from hub.errors import LaneStopped, OutputRefused, WriteRefused
@@ -101,16 +101,13 @@ class BridgeLane:
         LaneStopped.
         """
         await self._right_target()
-        await self._producer.start()
-        entries = await own_entries(self._ends.target, self.name)
+        try:
+            await self._producer.start()
+        except WriteRefused as error:
+            raise WriteRefused(not_let_in(self.name, error)) from error
+        cursor = await self._restore()
         for reader in self._readers.values():
             await reader.start()
-        raw = entries.get(cursor_key(self.name))
-        try:
-            cursor = decode(raw, Cursor) if raw is not None else None
-            self._work.restore(entries)
-        except ValueError as error:
-            raise LaneStopped(f"{self.name}: {error}") from error
         if cursor is not None:
             check.same_cluster(cursor, self._ends.source_cluster)
             self._marks = dict(cursor.marks)
@@ -125,6 +122,23 @@ class BridgeLane:
         except LookupError as error:
             raise LaneStopped(f"{self.name}: {error}") from error
         check.same_target(target.region, self._ends.recorded, found)
+
+    async def _restore(self) -> Cursor | None:
+        """The work's state, and the cursor that was committed with it; None when this lane never
+        committed."""
+        key, last = cursor_key(self.name), dict[bytes, bytes | None]()
+
+        def take(changes: dict[bytes, bytes | None]) -> None:
+            if key in changes:
+                last[key] = changes.pop(key)
+            self._work.restore(changes)
+
+        await replay(self._ends.target, self.name, take)
+        raw = last.get(key)
+        try:
+            return decode(raw, Cursor) if raw is not None else None
+        except ValueError as error:
+            raise LaneStopped(f"{self.name}: {error}") from error
 
     async def _find(self) -> None:
         """Where each input goes on."""
@@ -292,6 +306,7 @@ class BridgeLane:
 
     async def close(self) -> None:
         """Commit nothing more; the successor aborts whatever is open."""
+        self._work.close()
         try:
             await self._producer.close()
         finally:

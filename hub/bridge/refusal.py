@@ -64,6 +64,13 @@ def learn(
     return Refusal(input_, first, last, tries, now_s + delay_ms / 1000, _said(input_, records, error))
 
 
+def not_let_in(lane: str, error: WriteRefused) -> str:
+    """What an operator is told of a lane that may not even open."""
+    return (
+        f"{lane}: 目标区域不许本桥写入 / the target does not let this bridge write: {error}. {_NOT_ALLOWED}"
+    )
+
+
 def _said(input_: str, records: list[Record], error: OutputRefused | WriteRefused) -> str:
     what = f"{input_}@{records[0].offset} {id_of(records[0])}" if records else "游标 / the cursor"
     place = "-".join(map(str, error.place)) if error.place is not None else "?"

@@ -10,7 +10,7 @@ import structlog
 
 from hub.bridge import check
 from hub.bridge.acknowledging import OUTCOMES, ROUTED
-from hub.bridge.changelog import CHANGELOG, own_entries
+from hub.bridge.changelog import CHANGELOG, own_entry
 from hub.bridge.lane import Ends
 from hub.bridge.model import Cursor, Mark, cursor_key, decode, encode, mark_of
 from hub.bridge.target import look, remember
@@ -37,7 +37,7 @@ async def set_cursor(ends: Ends, input_: str, offset: int, reason: str) -> Mark:
     reader = Reader(source)
     try:
         await producer.start()
-        raw = (await own_entries(target, lane)).get(cursor_key(lane))
+        raw = await own_entry(target, lane, cursor_key(lane))
         cursor = Cursor(ends.source_cluster, {}) if raw is None else decode(raw, Cursor)
         await reader.start()
         mark = await _mark(ends, reader, place, offset)

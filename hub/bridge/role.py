@@ -13,6 +13,7 @@ from hub.bridge.changelog import CHANGELOG
 from hub.bridge.contracts import TargetContracts
 from hub.bridge.copying import Copying
 from hub.bridge.lane import BridgeLane, BridgeStats, Ends
+from hub.bridge.shelf import Shelf
 from hub.bridge.target import look, remember
 from hub.config import Settings
 from hub.errors import HubError
@@ -70,7 +71,8 @@ class BridgeRole:
         source = self.ends.source
         if place.topic == self._copied:
             return Copying(source.region, self._target)
-        return Acknowledging(name, source.region, self._target, source.topic(ROUTED))
+        shelf = Shelf(source.data_dir, source.bridge_open_cache_bytes, source.store_bytes_max)
+        return Acknowledging(name, source.region, self._target, source.topic(ROUTED), shelf)
 
     def reports(self) -> list[LaneReport]:
         """One line per lane, for the status topic."""
@@ -98,7 +100,9 @@ class BridgeRole:
         when it is. A target that is not reachable or not upgraded yet is no reason: two regions may start
         in any order."""
         refused = [
-            f"{name} {stats.refused.text}" for name, stats in self.stats.items() if stats.refused is not None
+            f"{name} {stats.refused.text}"
+            for name, stats in self.stats.items()
+            if stats.refused is not None and stats.refused.text
         ]
         return self.worker.trouble() or ", ".join(refused)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from hub.bridge.changelog import CHANGELOG, own_entries
+from hub.bridge.changelog import CHANGELOG, own_entry
 from hub.bridge.model import NO_LANE, Target, decode, encode, target_key
 from hub.config import Settings
 from hub.errors import BrokerAway, Fenced
@@ -44,14 +44,14 @@ async def remember(source: Settings, region: str, found: Target, *, anew: bool =
 
 async def _remember(source: Settings, region: str, found: Target, *, anew: bool) -> Target:
     key = target_key(region)
-    raw = (await own_entries(source, NO_LANE)).get(key)
+    raw = await own_entry(source, NO_LANE, key)
     if raw is not None and not anew:
         return decode(raw, Target)
     producer = LaneProducer(source, f"{source.topic_prefix}bridge.target.{region}")
     try:
         await producer.start()
         # Read again: until this start another process may have written it.
-        raw = (await own_entries(source, NO_LANE)).get(key)
+        raw = await own_entry(source, NO_LANE, key)
         if raw is not None and not anew:
             return decode(raw, Target)
         written: list[Output] = [(key, encode(found), [], int(time.time() * 1000))]

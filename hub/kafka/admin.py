@@ -25,7 +25,8 @@ class Admin:
     async def __aenter__(self) -> "Admin":
         try:
             await self._client.start()
-        except aiokafka.errors.KafkaError as error:
+        except (aiokafka.errors.KafkaError, TimeoutError) as error:
+            await self._client.close()
             raise BrokerAway(repr(error)) from error
         return self
 

@@ -16,6 +16,7 @@ from hub.bridge.acknowledging import ROUTED, Acknowledging
 from hub.bridge.contracts import TargetContracts
 from hub.bridge.copying import Copying
 from hub.bridge.lane import BridgeLane, BridgeStats, Ends
+from hub.bridge.shelf import Shelf
 from hub.config import Settings
 from hub.kafka import Admin, Output, Record, open_reader, write_records
 from hub.local.regions import NORTH, SOUTH, write_directory
@@ -202,7 +203,8 @@ def acknowledging(ends: Ends, registry: TargetContracts, partition: int = 0) -> 
     """The lane over a partition of the ledgers, not yet open."""
     source = ends.source
     name = f"{source.region}/case.outcomes-{partition}"
-    work = Acknowledging(name, source.region, ends.target.region, source.topic(ROUTED))
+    shelf = Shelf(source.data_dir, source.bridge_open_cache_bytes, source.store_bytes_max)
+    work = Acknowledging(name, source.region, ends.target.region, source.topic(ROUTED), shelf)
     return BridgeLane(ends, name, partition, work, registry, BridgeStats())
 
 

@@ -3,7 +3,7 @@ cluster that is not the recorded one gets nothing."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 import msgspec
@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from hub import envelope
-from hub.bridge.changelog import own_entries
+from hub.bridge.changelog import own_entry
 from hub.bridge.contracts import TargetContracts
 from hub.bridge.lane import BridgeStats, Ends
 from hub.bridge.model import NO_LANE, Target, decode, encode, target_key
@@ -68,7 +68,7 @@ def too_large(one: envelope.Message) -> envelope.Message:
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Callable[[str], "asyncio.Future[str]"]]:
+async def serving(settings: Settings) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
     """The whole role. Gives what its probes answer; of /readyz the reason."""
     listen, stop = f"127.0.0.1:{free_port()}", asyncio.Event()
     role = asyncio.create_task(serve(msgspec.structs.replace(settings, metrics_listen=listen), stop))
@@ -83,7 +83,7 @@ async def serving(settings: Settings) -> AsyncIterator[Callable[[str], "asyncio.
             return "no answer"
 
     try:
-        yield lambda path: asyncio.ensure_future(asked(path))
+        yield asked
     finally:
         stop.set()
         await role
@@ -113,11 +113,9 @@ async def test_g3_a_record_the_target_refuses_pauses_the_lane_which_says_so_and_
         assert await arrived(regions) == [one.id for one in sent[:2]], "nothing behind it"
 
         async def reported() -> bool:
-            lines = [msgspec.json.decode(r.value, type=LaneReport) for r in await status()]
+            status = await committed(regions.near, "hub.status")
+            lines = [msgspec.json.decode(record.value, type=LaneReport) for record in status]
             return any(line.state == "waiting" and sent[2].id in line.reason for line in lines)
-
-        async def status() -> list:  # type: ignore[type-arg]
-            return await committed(regions.near, "hub.status")
 
         await until(reported, "the console is not told")
         await configure(regions.far, "case.inbound", max_message_bytes=str(1 << 20))
@@ -132,27 +130,22 @@ async def test_g3_a_record_the_target_refuses_pauses_the_lane_which_says_so_and_
 
 
 @contextlib.asynccontextmanager
-async def denied(regions: Regions) -> AsyncIterator[None]:
-    """Nobody may write the other region's case.inbound."""
+async def denied(
+    regions: Regions, kind: ResourceType = ResourceType.TOPIC, name: str = "case.inbound"
+) -> AsyncIterator[None]:
+    """Nobody may write this in the other region."""
     admin = AdminClient({"bootstrap.servers": regions.far.kafka_bootstrap})
-    place = (
-        ResourceType.TOPIC,
-        regions.far.topic("case.inbound"),
-        ResourcePatternType.LITERAL,
-        "User:*",
-        "*",
-    )
-    everything = (AclOperation.ALL, AclPermissionType.ALLOW)
-    nothing = (AclOperation.WRITE, AclPermissionType.DENY)
-    rules = [AclBinding(*place, *everything), AclBinding(*place, *nothing)]
-    for made in admin.create_acls(rules).values():
+    place = (kind, regions.far.topic(name), ResourcePatternType.LITERAL, "User:*", "*")
+    rules = [
+        (*place, AclOperation.ALL, AclPermissionType.ALLOW),
+        (*place, AclOperation.WRITE, AclPermissionType.DENY),
+    ]
+    for made in admin.create_acls([AclBinding(*rule) for rule in rules]).values():
         await asyncio.to_thread(made.result, 20)
     try:
         yield
     finally:
-        for gone in admin.delete_acls(
-            [AclBindingFilter(*place, *rule) for rule in (everything, nothing)]
-        ).values():
+        for gone in admin.delete_acls([AclBindingFilter(*rule) for rule in rules]).values():
             await asyncio.to_thread(gone.result, 20)
 
 
@@ -200,12 +193,25 @@ async def test_g3_a_write_that_is_not_allowed_over_there_pauses_the_lane(
     assert await arrived(regions) == [message(0).id]
 
 
+async def test_a_bridge_that_is_not_let_in_says_so(
+    regions: Regions, ends: Ends, known: TargetContracts
+) -> None:
+    lane = copying(ends, known)
+    async with denied(regions, ResourceType.TRANSACTIONAL_ID, "bridge." + lane.name):
+        try:
+            with pytest.raises(WriteRefused, match="does not let this bridge write"):
+                await lane.open()
+        finally:
+            await lane.close()
+
+
 # -- which cluster it is
 
 
 async def recorded(regions: Regions) -> Target:
-    raw = await own_entries(regions.near, NO_LANE)
-    return decode(raw[target_key(SOUTH)], Target)
+    raw = await own_entry(regions.near, NO_LANE, target_key(SOUTH))
+    assert raw is not None
+    return decode(raw, Target)
 
 
 async def stopped(ends: Ends, known: TargetContracts) -> str:
