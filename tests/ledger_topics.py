@@ -210,6 +210,7 @@ class Log:
                 await admin.create(settings.topic(topic), PARTITIONS, 1, {})
             await admin.create(settings.topic("router.changelog"), PARTITIONS, 1, compact)
             await admin.create(settings.topic("books.checkpoints"), 1, 1, compact)
+            await admin.create(settings.topic("books.closings"), 1, 1, {})
             await admin.create(settings.topic("hub.status"), 1, 1, compact)
             for member in MEMBERS:
                 await admin.create(settings.topic(f"deliver.{member}"), 1, 1, {})

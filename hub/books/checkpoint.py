@@ -15,7 +15,7 @@ import msgspec
 from hub.books.ledger import Books
 from hub.books.model import DispatchTotals, MessageTotals, OpenDispatch, OpenMessage, Problem
 from hub.config import Settings
-from hub.kafka import open_reader, write_all
+from hub.kafka import open_reader
 from signing.digest import sm3_hex
 
 TOPIC: Final = "books.checkpoints"
@@ -135,8 +135,3 @@ async def read_records(settings: Settings) -> dict[bytes, bytes]:
         async for records in reader.read_to_stable(await reader.start_offsets(places)):
             found.update({record.key: record.value for record in records if record.value is not None})
     return found
-
-
-async def write(settings: Settings, checkpoint: Checkpoint) -> None:
-    """Publish with acks=all. Raises BrokerAway."""
-    await write_all(settings, TOPIC, to_records(checkpoint))

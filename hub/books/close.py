@@ -9,7 +9,15 @@ from typing import Final
 import structlog
 
 from hub.books import checkpoint as checkpoints
-from hub.books.closing import BooksUndecided, Closing, closing_of, last_closed, publish, trust_of
+from hub.books.closing import (
+    BooksUndecided,
+    ClosedMeanwhile,
+    Closing,
+    closing_of,
+    last_closed,
+    publish,
+    trust_of,
+)
 from hub.books.reconcile import count
 from hub.config import Settings
 from hub.errors import BrokerAway, Fenced, UnknownOutcome
@@ -24,7 +32,8 @@ _LOOK_S: Final = 30.0
 
 
 async def close_books(settings: Settings, signer: Signer) -> Closing:
-    """Close the period now. Raises BooksTampered, BooksUndecided, StampAway, Fenced, BrokerAway."""
+    """Close the period now. Raises BooksTampered, BooksUndecided, ClosedMeanwhile, StampAway, Fenced,
+    BrokerAway."""
     last = await last_closed(settings, signer.provider, trust_of(settings))
     report, checkpoint = await count(settings, None if last is None else last[1], {})
     if checkpoint is None:
@@ -49,7 +58,7 @@ async def close_daily(settings: Settings, signer: Signer, mine: Callable[[], boo
         try:
             if mine():
                 await _close_if_due(settings, signer)
-        except (BrokerAway, Fenced, UnknownOutcome, StampAway, BooksUndecided) as error:
+        except (BrokerAway, Fenced, UnknownOutcome, StampAway, BooksUndecided, ClosedMeanwhile) as error:
             log.warning("books.not_closed", reason=f"{type(error).__name__}: {error}")
         await asyncio.sleep(_LOOK_S)
 

@@ -5,7 +5,7 @@ The counting is in reconcile.py; here a period is closed, and the chain of closi
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -41,6 +41,10 @@ class BooksTampered(HubError):
 
 class BooksUndecided(HubError):
     """Transactions were open for too long; the period cannot be closed now."""
+
+
+class ClosedMeanwhile(HubError):
+    """Somebody else closed the books while this count was made; nothing of it was written."""
 
 
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,31 +248,57 @@ async def last_closed(
 
 
 async def publish(settings: Settings, signer: Signer, closing: Closing, checkpoint: Checkpoint) -> SignedRoot:
-    """Sign and write closing and checkpoint in one transaction. Raises StampAway, Fenced, BrokerAway."""
+    """Sign and write closing and checkpoint in one transaction. Raises StampAway, ClosedMeanwhile, Fenced,
+    BrokerAway."""
     signed = await signer.sign(canonical(closing))
-    now_ms = int(time.time() * 1000)
-
-    def outputs(records: Sequence[tuple[bytes, bytes]]) -> list[Output]:
-        return [(key, value, [], now_ms) for key, value in records]
-
     key = b"%d" % closing.number
-    await commit_alone(
-        settings,
-        _TRANSACTIONAL_ID,
-        {
-            (settings.topic(TOPIC), 0): outputs([(key, msgspec.json.encode(signed))]),
-            (settings.topic(checkpoints.TOPIC), 0): outputs(checkpoints.to_records(checkpoint)),
-        },
-    )
+    written = {
+        TOPIC: [(key, msgspec.json.encode(signed))],
+        checkpoints.TOPIC: checkpoints.to_records(checkpoint),
+    }
+    await _write_after(settings, closing.number, written)
     return signed
 
 
-async def commit_alone(settings: Settings, name: str, outputs: dict[tuple[str, int], list[Output]]) -> None:
-    """One transaction of the only writer called `name`: whoever wrote before under it is fenced. Raises
+async def write_unsigned(settings: Settings, checkpoint: Checkpoint) -> None:
+    """The checkpoint of books that were never closed. Raises ClosedMeanwhile, Fenced, BrokerAway."""
+    await _write_after(settings, 0, {checkpoints.TOPIC: checkpoints.to_records(checkpoint)})
+
+
+async def _write_after(
+    settings: Settings, closings: int, written: Mapping[str, Sequence[tuple[bytes, bytes]]]
+) -> None:
+    """Write what was counted after so many closings, unless there are more by now: two counts that began
+    together would both follow the same closing, or put their checkpoint over the one it signed."""
+
+    async def check() -> None:
+        if len(await read_chain(settings)) != closings:
+            raise ClosedMeanwhile(
+                "其间已另有结账，未写入 / the books were closed meanwhile; nothing was written"
+            )
+
+    now_ms = int(time.time() * 1000)
+    outputs: dict[tuple[str, int], list[Output]] = {
+        (settings.topic(topic), 0): [(key, value, [], now_ms) for key, value in records]
+        for topic, records in written.items()
+    }
+    await commit_alone(settings, _TRANSACTIONAL_ID, outputs, check)
+
+
+async def commit_alone(
+    settings: Settings,
+    name: str,
+    outputs: dict[tuple[str, int], list[Output]],
+    check: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """One transaction of the only writer called `name`: whoever wrote before under it is fenced. check: asked
+    once that is so, when nobody else can write any more; what it raises leaves nothing written. Raises
     Fenced, BrokerAway, UnknownOutcome."""
     producer = LaneProducer(settings, settings.topic(name))
     try:
         await producer.start()
+        if check is not None:
+            await check()
         offsets: dict[TopicPartition, int] = {}
         await producer.commit(outputs, offsets, f"{settings.topic_prefix}govhub.{name}")
     finally:

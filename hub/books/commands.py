@@ -16,7 +16,8 @@ from signing.provider import SoftwareProvider
 
 
 async def close_now(settings: Settings, width: int | None) -> bool:
-    """Close the period up to now; needs the evidence key. True when the books balance."""
+    """Close the period up to now; needs the evidence key. True when nothing is lost, doubled or unexplained:
+    what is on its way goes into the next period."""
     try:
         signer = await open_signer(settings)
     except SettingsError as error:
@@ -27,7 +28,7 @@ async def close_now(settings: Settings, width: int | None) -> bool:
         await signer.stamper.close()
     Console(width=width).print(table(closing))
     click.echo(line(closing))
-    return closing.balanced
+    return is_sound(closing)
 
 
 async def verify_chain(settings: Settings) -> bool:
@@ -63,13 +64,24 @@ async def trim_topics(settings: Settings, keep_days: int, really: bool, width: i
     click.echo(f"trim: records={sum(cut.records for cut in cuts)} {done}")
 
 
+def is_sound(closing: Closing) -> bool:
+    """Whether every id is accounted for; one in flight is."""
+    return not closing.problems and not _lost(closing)
+
+
+def _lost(closing: Closing) -> int:
+    return closing.messages.lost + sum(totals.lost for totals in closing.dispatches.values())
+
+
 def line(closing: Closing) -> str:
-    """One closing in one line."""
+    """One closing in one line. open: dispatches that are not finished, those in flight among them."""
     unfinished = sum(movement.closing for movement in closing.movements.values())
+    totals = closing.dispatches.values()
+    in_flight = closing.messages.in_flight + sum(one.in_flight for one in totals)
     return (
         f"closing {closing.number} {when(closing)} messages={closing.messages.accepted} "
-        f"dispatches={sum(totals.dispatches for totals in closing.dispatches.values())} "
-        f"open={unfinished} problems={closing.problems} balanced={'yes' if closing.balanced else 'no'}"
+        f"dispatches={sum(one.dispatches for one in totals)} open={unfinished} in_flight={in_flight} "
+        f"lost={_lost(closing)} problems={closing.problems} sound={'yes' if is_sound(closing) else 'no'}"
     )
 
 

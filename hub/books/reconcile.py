@@ -3,16 +3,21 @@
 import time
 from collections.abc import Mapping
 
+import structlog
+
 from hub.books import checkpoint as checkpoints
 from hub.books.checkpoint import Checkpoint
-from hub.books.closing import last_closed, read_chain, trust_of
+from hub.books.closing import ClosedMeanwhile, last_closed, read_chain, trust_of, write_unsigned
 from hub.books.judge import Judgement
 from hub.books.ledger import Books
 from hub.books.member_book import books_of, open_session
 from hub.books.model import Report
 from hub.books.reader import BookReader
 from hub.config import Settings
+from hub.errors import Fenced, UnknownOutcome
 from signing.provider import SoftwareProvider
+
+log = structlog.get_logger()
 
 
 async def reconcile(
@@ -39,7 +44,11 @@ async def reconcile(
     report, taken = await count(settings, last, urls, patience_ms_max=patience_ms_max)
     # Once books are closed under a signature, only a closing moves the place to go on from (R29).
     if write_checkpoint and taken is not None and not signed:
-        await checkpoints.write(settings, taken)
+        try:
+            await write_unsigned(settings, taken)
+        except (ClosedMeanwhile, Fenced, UnknownOutcome) as error:
+            # The report stands; the next run goes on from what somebody else wrote, or from before.
+            log.info("books.checkpoint_not_written", reason=f"{type(error).__name__}: {error}")
     return report
 
 

@@ -121,7 +121,9 @@ async def prepare(settings: Settings, keep_days: int, now_ms: int) -> list[Cut]:
     measure = measured_by(chain, keep_days, now_ms)
     if closed is None or measure is None:
         raise CannotTrim(
-            f"没有 {keep_days} 天前的结账 / the books were not closed {keep_days} days ago or earlier"
+            f"没有 {keep_days} 天前的结账：先结账（govhub books close），或减小 --keep-days / "
+            f"the books were not closed {keep_days} days ago or earlier: close them (govhub books close), or "
+            f"lower --keep-days"
         )
     members = tuple(
         sorted(topic[len(DELIVER) :] for topic, _ in of_closing(measure) if topic.startswith(DELIVER))
@@ -176,6 +178,10 @@ async def _read_side(settings: Settings) -> tuple[dict[Place, Bound], dict[Place
             )
         finally:
             await connection.close()
+    except asyncpg.UndefinedTableError as error:
+        raise CannotTrim(
+            "查询库还没有表，先启动 / the database has no tables yet, first start: govhub serve projector"
+        ) from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CannotTrim(f"查询库不可用 / the records cannot be read: {error!r}") from error
     projected = {
