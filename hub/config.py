@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redrive_alone_max: int = 100
     store_age_ms_max: int = 43_200_000
     store_bytes_max: int = 68_719_476_736
+    store_keep_days: int = 7
     standby_replicas: int = 1
     restores_at_once_max: int = 2
     block_cache_bytes: int = 67_108_864
@@ -243,6 +244,7 @@ _PARSERS: Final[dict[str, Any]] = {
     # Half of the changelogs' delete.retention.ms at most, or a store could miss a tombstone.
     "store_age_ms_max": _whole(1, 302_400_000),
     "store_bytes_max": _whole(1 << 20, 1 << 44),
+    "store_keep_days": _whole(1, 36_500),
     "standby_replicas": _whole(0, 8),
     "restores_at_once_max": _whole(1, 64),
     "block_cache_bytes": _BYTES,

@@ -119,6 +119,11 @@ class Standbys:
         tail = self._tails.pop(spec.name, None)
         return await tail.hand_over() if tail is not None else None
 
+    def follows(self, place: TopicPartition) -> bool:
+        """Whether this worker stands by for this lane."""
+        spec = self._spec_of(place)
+        return spec is not None and spec.name in self._tails
+
     def near(self) -> dict[str, bool]:
         """Lane -> whether its stand-by has come near the end of its changelog since it began."""
         return {name: tail.near for name, tail in self._tails.items()}

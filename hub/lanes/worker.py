@@ -27,6 +27,7 @@ from hub.errors import (
 )
 from hub.kafka import Joining, Membership, Share, TopicPartition
 from hub.lanes.assignment import About, name_of, plan, standing
+from hub.lanes.leftovers import Leftover, leftovers, remove
 from hub.lanes.restore import Restoring
 from hub.lanes.standby import Home, Standbys
 
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 _INVARIANT_S: Final = 10.0
 _CONFIRM_AGAIN_S: Final = 0.1
 _NEAR_AGAIN_S: Final = 0.2
+_TIDY_S: Final = 3_600.0
 
 
 class LaneRunner(Protocol):
@@ -107,6 +109,7 @@ class Worker:
         watching = asyncio.create_task(self._member.watch())
         stopping = asyncio.create_task(stop.wait())
         checking = asyncio.create_task(self._check_invariant())
+        tidying = asyncio.create_task(self._tidy())
         try:
             done, _ = await asyncio.wait({watching, stopping, checking}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -114,7 +117,7 @@ class Worker:
         finally:
             # A rebalance during the closing must not open lanes that nobody closes.
             self._ending = True
-            for task in (watching, stopping, checking):
+            for task in (watching, stopping, checking, tidying):
                 task.cancel()
             await self._end()
 
@@ -287,6 +290,48 @@ class Worker:
                 break
             await asyncio.sleep(_CONFIRM_AGAIN_S)
         state.state, state.since = "opening", time.monotonic()
+
+    # -- stores of lanes that moved away
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY_S)
+            try:
+                await self.remove_leftovers()
+            except OSError as error:
+                log.warning("store.not_removed", role=self._role, reason=str(error))
+
+    async def remove_leftovers(self) -> None:
+        """Remove the stores of lanes that nobody works on here and nobody stands by for, untouched for
+        store_keep_days. Only by the process that holds the data directory. Raises OSError."""
+        if not self._home.id or self._generation < 0:
+            return
+        settings = self._settings
+        days = settings.store_keep_days
+        old = await asyncio.to_thread(lambda: list(leftovers(self._home.path, settings.topic_prefix, days)))
+        for one in old:
+            if self._ending or self._needs(one.place):
+                continue
+            # Were the lane to come back now, it waits for this as for its own closing.
+            removing = asyncio.create_task(self._remove(one), name=f"removing {one.path.name}")
+            self._closing[one.place] = removing
+            removing.add_done_callback(functools.partial(self._closed, one.place))
+            await asyncio.wait({removing})
+
+    def _needs(self, place: TopicPartition) -> bool:
+        """Whether the lane is ours, is just leaving us, or is one we stand by for."""
+        standing_by = self._standbys is not None and self._standbys.follows(place)
+        return place in self._assigned_now or place in self._tasks or place in self._closing or standing_by
+
+    async def _remove(self, one: Leftover) -> None:
+        try:
+            gone = await asyncio.to_thread(remove, one.path)
+        except OSError as error:
+            # What stays is looked at again in an hour.
+            log.warning("store.not_removed", role=self._role, store=one.path.name, reason=str(error))
+            return
+        if gone:
+            log.info("store.removed", role=self._role, store=one.path.name, days=round(one.days, 1))
 
     async def _check_invariant(self) -> None:
         """Every assigned partition has an open or opening lane; otherwise the process ends non-zero and its
