@@ -2,6 +2,7 @@
 codes."""
 
 import asyncio
+import getpass
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import click
 
 from hub import cli_repair
-from hub.app import ROLES, run_role
+from hub.app import ROLES, configure_logs, run_role
+from hub.cli_clock import clock
 from hub.cli_notices import notices
 from hub.cli_ofd import ofd
 from hub.cli_seal import seal
@@ -240,9 +242,9 @@ def brake() -> None:
 @click.option("--reason", required=True, help="原因，记入日志 / why; recorded")
 def brake_release(lane: str, reason: str) -> None:
     """放开一条通道的停放闸，例如 case.inbound-3 / let a lane's park brake off, e.g. case.inbound-3."""
-    from hub.client import release_brake
+    from hub.router.orders import release_brake
 
-    _run(release_brake(_settings(), lane, reason))
+    _run(release_brake(_settings(), lane, getpass.getuser(), reason))
     click.echo(f"已提交放闸 / release handed to the lane: {lane}")
 
 
@@ -253,7 +255,8 @@ def books() -> None:
 
 @books.command("close")
 def books_close() -> None:
-    """立即结账并签名（需证据密钥） / close the period; needs the evidence key; exit 0 only if balanced."""
+    """立即结账并签名（需证据密钥） / close the period; needs the evidence key. Exit 0 unless something is
+    lost, doubled or unexplained; what is in flight goes into the next period."""
     from hub.books.commands import close_now
 
     sys.exit(0 if _run(close_now(_settings(), None if sys.stdout.isatty() else 110)) else 1)
@@ -310,6 +313,7 @@ def evidence_verify(file: Path, anchors: Path, as_json: bool) -> None:
     sys.exit(0 if verify_file(file, anchors, as_json) else 1)
 
 
+govhub.add_command(clock)
 govhub.add_command(notices)
 govhub.add_command(ofd)
 govhub.add_command(seal)
@@ -326,5 +330,6 @@ def _run(work: Any) -> Any:
 
 
 def main() -> None:
-    """Entry point."""
+    """Entry point. What a command logs goes to standard error; standard output is its answer."""
+    configure_logs("WARNING")
     govhub()

@@ -14,13 +14,13 @@ from typing import Any, Final
 import click
 import msgspec
 
-from hub import directory
-from hub.client import redrive_case
+from hub import cli_bulk, directory
 from hub.config import Settings, SettingsError
 from hub.delivery.commands import Command, Verb
 from hub.delivery.model import Outcome
 from hub.errors import HubError
-from hub.repair import Standstill, act_id, check_alone, standstills, write_commands
+from hub.repair import NotAllowed, Standstill, act_id, standstills, write_commands
+from hub.router.orders import redrive_case
 from signing.digest import sm3_hex
 
 FILE_BYTES_MAX: Final = 8 << 20
@@ -35,7 +35,7 @@ _OUTCOMES: Final[dict[str, Outcome]] = {
 
 def add_to(group: click.Group) -> None:
     """Put these commands beside the others of `govhub`."""
-    for command in (held, redrive, settle, skip, release, suspend, resume):
+    for command in (held, redrive, settle, skip, release, suspend, resume, cli_bulk.bulk):
         group.add_command(command)
 
 
@@ -69,20 +69,30 @@ def _line(one: Standstill) -> str:
 @click.argument("number", required=False)
 @click.option("--member", default="", help="停在此成员处的 / what stands still at this member")
 @click.option("--code", default="", help="只取此原因代码 / only of this reason code")
+@click.option("--account", default="", help="多件时：控制台账号 / for several: console account")
+@click.option(
+    "--alone", is_flag=True, help="多件时：单人执行，24 小时内补签 / alone, countersigned within 24 h"
+)
 @_REASON
 @_YES
-def redrive(number: str | None, member: str, code: str, reason: str, yes: bool) -> None:
+def redrive(
+    number: str | None, member: str, code: str, account: str, alone: bool, reason: str, yes: bool
+) -> None:
     """重投停放的办件：同序、同号 / a parked case again, in order, under its ids.
 
     不写 --member：停在路由处的一件。写 --member：停在该成员处的一件，或不写编号即全部。
     Without --member a case parked in the router; with it one case at that member, or all of them.
+
+    多件须以控制台账号提请（--account），由另一人复核后执行，同控制台的批量（R27）。
+    Several are proposed under a console account and done when another person approves, as on the console.
     """
     if member:
-        _act("redrive", member, number, reason, yes, code=code)
+        person = cli_bulk.Person.ask(account) if account and yes else None
+        _act("redrive", member, number, reason, yes, code=code, person=person, alone=alone)
     elif number is None:
         raise click.UsageError("NUMBER | --member …")
     else:
-        _run(lambda settings: redrive_case(settings, number, reason))
+        _run(lambda settings: redrive_case(settings, number, getpass.getuser(), reason))
         click.echo(f"已提交重投 / redrive handed to the router: {number}")
 
 
@@ -188,6 +198,8 @@ def _act(
     settled: str = "",
     evidence: str = "",
     listed: frozenset[str] | None = None,
+    person: cli_bulk.Person | None = None,
+    alone: bool = False,
 ) -> None:
     plain = Command(command=verb, by=getpass.getuser(), reason=reason)
     command = msgspec.convert(
@@ -208,15 +220,25 @@ def _act(
         chosen = [one for one in await standstills(settings, member) if fits(one)]
         for one in chosen:
             click.echo(_line(one))
-        if verb == "redrive":
-            check_alone(settings, known.delivery.guarantee, len(chosen))
-        act = act_id(member, command, chosen) if len(chosen) > 1 else ""
+        if verb == "redrive" and len(chosen) > 1:
+            if yes and person is None:
+                raise NotAllowed(
+                    "多件重投须以控制台账号提请：--account，由另一人复核（R27）/ "
+                    "several cases are proposed under a console account: --account NAME; another approves"
+                )
+            if person is not None:
+                act = await cli_bulk.propose(settings, person, known, code, chosen, reason, alone=alone)
+                click.echo(cli_bulk.line(act))
+            return len(chosen)
+        bulk = act_id(member, command, chosen) if len(chosen) > 1 else ""
         if yes and chosen:
-            named = msgspec.structs.replace(command, act=act)
+            named = msgspec.structs.replace(command, act=bulk)
             await write_commands(settings, member, [(one.case_no, one.command(named)) for one in chosen])
         return len(chosen)
 
     count = _run(work)
+    if person is not None and count > 1:
+        return
     done = "已提交 / handed to the lane" if yes else "试算，加 --yes 执行 / dry run, --yes does it"
     click.echo(f"{verb} {member}: {count} · {done}")
     if not count:

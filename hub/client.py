@@ -1,7 +1,6 @@
 """What the command line does as a client of the gateway: submit a file signed as a member, show a case."""
 
 import asyncio
-import getpass
 import json
 import os
 import secrets
@@ -11,13 +10,10 @@ from typing import Any, Final
 
 import aiohttp
 import click
-import msgspec
 
 from hub import directory
 from hub.config import Settings
 from hub.errors import HubError
-from hub.kafka import open_producer, write_records
-from hub.router.lane import Command
 from signing.http_auth import sign_request
 
 _TIMEOUT_S: Final = 30
@@ -73,21 +69,3 @@ async def show_case(settings: Settings, number: str, member: str = "platform") -
     click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
     if status >= 400:
         raise HubError(f"HTTP {status}")
-
-
-async def release_brake(settings: Settings, lane: str, reason: str) -> None:
-    """Let a router lane's park brake off (R24). lane: as the console names it, `case.inbound-<partition>`.
-    Raises BrokerAway, HubError for a lane there is none of."""
-    topic, _, partition = lane.rpartition("-")
-    if topic != "case.inbound" or not partition.isdigit() or int(partition) >= settings.partitions:
-        raise HubError(f"没有这条路由通道 / no such router lane: {lane}")
-    value = msgspec.json.encode(Command("release_brake", getpass.getuser(), reason))
-    await write_records(settings, "commands.router", int(partition), [(lane.encode(), value, [])])
-
-
-async def redrive_case(settings: Settings, number: str, reason: str) -> None:
-    """Hand a redrive to the lane that owns the case; the lane carries it out in its own transaction. Raises
-    BrokerAway."""
-    command = Command("redrive", getpass.getuser(), reason)
-    async with open_producer(settings) as producer:
-        await producer.send("commands.router", number.encode(), msgspec.json.encode(command), [])

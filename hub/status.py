@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from hub.config import Settings
-from hub.kafka import BrokerAway, IntakeProducer
+from hub.kafka import BrokerAway, IntakeProducer, open_reader
 
 log = structlog.get_logger()
 
@@ -39,12 +39,26 @@ class LaneReport(msgspec.Struct, frozen=True, kw_only=True):
     breaker: str = ""
     suspended: str = ""
     last_delivery_ms: int = 0
+    # By how much the clock of the lane's process jumped, 0 = it did not: its timers are stopped.
+    clock_jump_ms: int = 0
     at_ms: int = 0
 
     @property
     def key(self) -> bytes:
         """The record's key: a lane has one line, whoever owns it."""
         return f"{self.role}|{self.lane}".encode()
+
+
+async def read_status(settings: Settings) -> list[LaneReport]:
+    """What every lane said last, in the order of role and name. Raises BrokerAway."""
+    found: dict[bytes, LaneReport] = {}
+    async with open_reader(settings) as reader:
+        places = await reader.partitions([settings.topic(TOPIC)])
+        async for records in reader.read_to_stable(await reader.start_offsets(places)):
+            for record in records:
+                if record.value is not None:
+                    found[record.key] = msgspec.json.decode(record.value, type=LaneReport)
+    return [report for _, report in sorted(found.items())]
 
 
 @contextlib.asynccontextmanager

@@ -81,6 +81,13 @@ MUTATIONS = (
         "tests/unit/test_r29_closings.py::test_r29_what_was_changed_is_found",
     ),
     Mutation(
+        "who counted while the books were closed writes nothing",
+        "hub/books/closing.py",
+        "        if len(await read_chain(settings)) != closings:\n",
+        "        if False:\n",
+        "tests/integration/test_r29_books_by_command.py::test_r29_of_two_who_close_the_books_at_once_one_does",
+    ),
+    Mutation(
         "nothing unfinished is trimmed",
         "hub/books/trim.py",
         "found[place] = min(found.get(place, bound), bound)",
@@ -439,6 +446,27 @@ MUTATIONS = (
         "self._lowest_ms = min(self._lowest_ms, due_ms)",
         "pass",
         CLOCK + "test_a_timer_set_before_the_lowest_is_found",
+    ),
+    Mutation(
+        "a person's word on a clock is about the jump that person saw",
+        "hub/lanes/clock.py",
+        "        if not self.alarm or abs(self.jump_ms - jump_ms) > self._jump_ms_max:\n            log",
+        "        if not self.alarm:\n            log",
+        CLOCK + "test_a_jump_that_a_person_looked_at_is_believed_and_a_later_one_is_not",
+    ),
+    Mutation(
+        "a lane that comes back waits until its old store is gone",
+        "hub/lanes/worker.py",
+        "            self._closing[one.place] = removing\n",
+        "",
+        "tests/unit/test_lanes_leftovers.py::test_a_lane_that_comes_back_waits_until_its_old_store_is_gone",
+    ),
+    Mutation(
+        "an open store is no leftover",
+        "hub/lanes/leftovers.py",
+        "        Rdict.destroy(str(path))\n",
+        "        __import__('shutil').rmtree(path)\n",
+        "tests/unit/test_lanes_leftovers.py::test_a_store_that_is_open_stays_whoever_has_it_open",
     ),
     Mutation(
         "the broker's errors reopen a lane",

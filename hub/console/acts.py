@@ -89,11 +89,8 @@ class Acts:
             reason,
             alone,
         )
-        act = await self.get(id_)
-        assert act is not None
-        if act.alone and not act.done:
-            await self._carry_out(act)
-        return act
+        act = await self._known(id_)
+        return await self._carry_out(act) if act.alone and not act.done else act
 
     async def second(self, id_: str, person: str) -> Act:
         """The second person approves (and it is carried out) or countersigns. Raises NotAllowed for the
@@ -109,19 +106,23 @@ class Acts:
                 id_,
                 person,
             )
+        act = await self._known(id_)
+        return act if act.done else await self._carry_out(act)
+
+    async def _known(self, id_: str) -> Act:
         act = await self.get(id_)
         assert act is not None
-        if not act.done:
-            await self._carry_out(act)
         return act
 
-    async def _carry_out(self, act: Act) -> None:
+    async def _carry_out(self, act: Act) -> Act:
+        """The act as it is then recorded."""
         command = Command(
             command="redrive", by=act.person, reason=act.reason, approved_by=act.second, act=act.id
         )
         orders = [(one.case_no, one.command(command)) for one in act.items]
         await write_commands(self._settings, act.member, orders)
         await self._database.execute("UPDATE console_acts SET done_at = now() WHERE id = $1", act.id)
+        return await self._known(act.id)
 
 
 def standstill_of(row: Any, member: str) -> Standstill:

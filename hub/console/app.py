@@ -13,7 +13,7 @@ from litestar.response import Redirect, Response
 
 from hub import directory
 from hub.config import Settings
-from hub.console import entry, notices, pages, repair
+from hub.console import entry, lanes, notices, pages, repair
 from hub.console.accounts import Accounts
 from hub.console.database import Database, DatabaseAway
 from hub.console.live import Live
@@ -55,6 +55,7 @@ def build_app(console: Console) -> Litestar:
             notices.notice,
             *(repair.standstill_page, repair.act_on_standstill, repair.parked_case_page, repair.redrive_case),
             *(repair.member_page, repair.switch_member),
+            *(lanes.brake_page, lanes.release_brake, lanes.clock_page, lanes.acknowledge_clock),
             *(repair.bulk_page, repair.propose_bulk, repair.second_person),
             *(entry.login_page, entry.log_in, entry.log_out, entry.language),
             *(entry.accounts_page, entry.create_account),

@@ -70,6 +70,8 @@ ACTS: Final[Labels] = {
     "release": ("放行其后", "let go on"),
     "suspend": ("暂停成员", "suspended a member"),
     "resume": ("恢复成员", "resumed a member"),
+    "release_brake": ("放开停放闸", "let a park brake off"),
+    "acknowledge_clock": ("确认时钟无误", "said that a clock is right"),
     "bulk_propose": ("提请批量重投", "proposed a bulk redrive"),
     "bulk_alone": ("单人批量重投", "redrove a bulk alone"),
     "bulk_approve": ("复核批量重投", "approved a bulk redrive"),

@@ -65,6 +65,11 @@ class Snapshot:
         """Lanes that the park brake stopped (R24): only an operator lets it off."""
         return tuple(lane for lane in self.lanes.values() if "park brake" in lane.reason)
 
+    @property
+    def jumped(self) -> tuple[LaneReport, ...]:
+        """Lanes whose process stopped its timers after a jump of its clock."""
+        return tuple(lane for lane in self.lanes.values() if lane.clock_jump_ms)
+
     def lane_state(self, lane: LaneReport) -> str:
         """The lane's state, or `silent` when its process has not spoken for HEARTBEAT_SECONDS_MAX."""
         return lane.state if self.at - lane.at_ms / 1_000 <= HEARTBEAT_SECONDS_MAX else "silent"

@@ -1,8 +1,7 @@
 """The pages that act: one standstill, a case parked in the router, a whole member, many cases at once. Every
 act is recorded before it is done (R26); many at once need a second person (R27)."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import msgspec
@@ -10,17 +9,28 @@ from litestar import get, post
 from litestar.response import Response
 
 from hub.console import queries
-from hub.console.accounts import REASON_LENGTH_MAX, REASON_LENGTH_MIN, Role
+from hub.console.accounts import Role
 from hub.console.acts import Acts, standstill_of
 from hub.console.database import DatabaseAway
 from hub.console.sessions import Session
-from hub.console.web import AnyRequest, Console, Forbidden, console_of, form_of, page, signed_in
+from hub.console.web import (
+    AnyRequest,
+    Console,
+    Forbidden,
+    console_of,
+    form_of,
+    note_act,
+    page,
+    path_of,
+    reason_of,
+    see_other,
+    signed_in,
+)
 from hub.delivery.commands import Command
 from hub.directory.model import Member
 from hub.errors import BrokerAway, HubError
-from hub.kafka import open_producer
 from hub.repair import write_commands
-from hub.router.lane import Command as RouterCommand
+from hub.router import orders
 
 # What may be done about a standstill: outcome -> (act, command, settled).
 CHOICES: Final[dict[str, tuple[tuple[str, str, str], ...]]] = {
@@ -49,7 +59,7 @@ async def _standstill(
     request: AnyRequest, session: Session, error: str = "", status: int = 200
 ) -> Response[str]:
     try:
-        row = await queries.dispatch(console_of(request).database, _path(request, "dispatch"))
+        row = await queries.dispatch(console_of(request).database, path_of(request, "dispatch"))
     except DatabaseAway:
         return await page(request, "away.html", session, status=503)
     choices = CHOICES.get(row["outcome"], ()) if row is not None and not row["behind"] else ()
@@ -71,7 +81,7 @@ async def act_on_standstill(request: AnyRequest) -> Response[str]:
     form = await form_of(request, session)
     console = console_of(request)
     try:
-        row = await queries.dispatch(console.database, _path(request, "dispatch"))
+        row = await queries.dispatch(console.database, path_of(request, "dispatch"))
         chosen = next(
             (one for one in CHOICES.get(row["outcome"] if row else "", ()) if one[0] == form.get("act")), None
         )
@@ -83,20 +93,20 @@ async def act_on_standstill(request: AnyRequest) -> Response[str]:
         given = {
             "command": verb,
             "by": session.name,
-            "reason": _reason(form),
+            "reason": reason_of(form),
             "dispatch": row["id"],
             "attempts": row["attempts"],
             "settled": settled,
             "evidence": form.get("evidence", "").strip()[:500],
         }
-        await _note(request, session, act, f"{row['case_no']} → {row['member']}", given["reason"])
+        await note_act(request, session, act, f"{row['case_no']} → {row['member']}", given["reason"])
         command = msgspec.convert(given, type=Command)
         await write_commands(console.settings, row["member"], [(row["case_no"], command)])
     except DatabaseAway:
         return await page(request, "away.html", session, status=503)
     except BrokerAway:
         return await _standstill(request, session, "消息总线不可用，未执行 / Kafka away, not done", 503)
-    return _to(f"/cases/{quote(row['case_no'])}")
+    return see_other(f"/cases/{quote(row['case_no'])}")
 
 
 @get("/repair/case/{number:str}")
@@ -104,7 +114,7 @@ async def parked_case_page(request: AnyRequest) -> Response[str]:
     """A case parked in the router."""
     session = await signed_in(request, Role.OPERATOR)
     try:
-        row = await queries.parked_case(console_of(request).database, _path(request, "number"))
+        row = await queries.parked_case(console_of(request).database, path_of(request, "number"))
     except DatabaseAway:
         return await page(request, "away.html", session, status=503)
     return await page(request, "repair_case.html", session, status=200 if row else 404, m=row)
@@ -115,15 +125,13 @@ async def redrive_case(request: AnyRequest) -> Response[str]:
     """Decide the case's queue again, in order and under its ids."""
     session = await signed_in(request, Role.OPERATOR)
     form = await form_of(request, session)
-    number, reason = _path(request, "number"), _reason(form)
-    command = msgspec.json.encode(RouterCommand("redrive", session.name, reason))
+    number, reason = path_of(request, "number"), reason_of(form)
     try:
-        await _note(request, session, "redrive", number, reason)
-        async with open_producer(console_of(request).settings) as producer:
-            await producer.send("commands.router", number.encode(), command, [])
+        await note_act(request, session, "redrive", number, reason)
+        await orders.redrive_case(console_of(request).settings, number, session.name, reason)
     except (DatabaseAway, BrokerAway):
         return await page(request, "away.html", session, status=503)
-    return _to(f"/cases/{quote(number)}")
+    return see_other(f"/cases/{quote(number)}")
 
 
 @get("/members/{member_id:str}")
@@ -131,7 +139,7 @@ async def member_page(request: AnyRequest) -> Response[str]:
     """One member: its contact, its lane, and the switch that stops calling it."""
     session = await signed_in(request)
     console = console_of(request)
-    member = _known(console, _path(request, "member_id"))
+    member = _known(console, path_of(request, "member_id"))
     snapshot = console.live.touch()
     lanes = [lane for (_, name), lane in snapshot.lanes.items() if name.startswith(f"deliver.{member.id}-")]
     return await page(
@@ -150,16 +158,16 @@ async def switch_member(request: AnyRequest) -> Response[str]:
     session = await signed_in(request, Role.OPERATOR)
     form = await form_of(request, session)
     console = console_of(request)
-    member, verb = _known(console, _path(request, "member_id")), _path(request, "verb")
+    member, verb = _known(console, path_of(request, "member_id")), path_of(request, "verb")
     if verb not in ("suspend", "resume"):
         raise Forbidden("没有这个操作 / there is no such act")
-    command = msgspec.convert({"command": verb, "by": session.name, "reason": _reason(form)}, type=Command)
+    command = msgspec.convert({"command": verb, "by": session.name, "reason": reason_of(form)}, type=Command)
     try:
-        await _note(request, session, verb, member.id, command.reason)
+        await note_act(request, session, verb, member.id, command.reason)
         await write_commands(console.settings, member.id, [(member.id, command)])
     except (DatabaseAway, BrokerAway):
         return await page(request, "away.html", session, status=503)
-    return _to(f"/members/{quote(member.id)}")
+    return see_other(f"/members/{quote(member.id)}")
 
 
 @get("/bulk")
@@ -204,7 +212,7 @@ async def propose_bulk(request: AnyRequest) -> Response[str]:
     form = await form_of(request, session)
     console = console_of(request)
     member, code = _known(console, form.get("member", "")), form.get("code", "")[:64]
-    alone, reason = form.get("how") == "alone", _reason(form)
+    alone, reason = form.get("how") == "alone", reason_of(form)
     acts = Acts(console.database, console.settings)
     try:
         rows = await queries.parked_of(console.database, member.id, code)
@@ -212,7 +220,7 @@ async def propose_bulk(request: AnyRequest) -> Response[str]:
             return await _bulk(request, session, "清单已变化，请重新试算 / the list has changed", 409)
         chosen = [standstill_of(row, member.id) for row in rows]
         words = f"{member.id} {code} ×{len(chosen)}"
-        await _note(request, session, "bulk_alone" if alone else "bulk_propose", words, reason)
+        await note_act(request, session, "bulk_alone" if alone else "bulk_propose", words, reason)
         await acts.propose(
             member.id, code, chosen, session.name, reason, member.delivery.guarantee, alone=alone
         )
@@ -220,7 +228,7 @@ async def propose_bulk(request: AnyRequest) -> Response[str]:
         return await page(request, "away.html", session, status=503)
     except HubError as error:
         return await _bulk(request, session, str(error), 409)
-    return _to("/bulk")
+    return see_other("/bulk")
 
 
 @post("/bulk/{act_id:str}/second", status_code=200)
@@ -229,21 +237,17 @@ async def second_person(request: AnyRequest) -> Response[str]:
     session = await signed_in(request, Role.APPROVER)
     await form_of(request, session)
     console = console_of(request)
-    acts, id_ = Acts(console.database, console.settings), _path(request, "act_id")
+    acts, id_ = Acts(console.database, console.settings), path_of(request, "act_id")
     try:
         act = await acts.get(id_)
         note = "bulk_countersign" if act is not None and act.alone else "bulk_approve"
-        await _note(request, session, note, id_, act.reason if act else "")
+        await note_act(request, session, note, id_, act.reason if act else "")
         await acts.second(id_, session.name)
     except DatabaseAway:
         return await page(request, "away.html", session, status=503)
     except HubError as error:
         return await _bulk(request, session, str(error), 409)
-    return _to("/bulk")
-
-
-def _path(request: AnyRequest, name: str) -> str:
-    return str(request.path_params[name])[:64]
+    return see_other("/bulk")
 
 
 def _known(console: Console, id_: str) -> Member:
@@ -251,23 +255,3 @@ def _known(console: Console, id_: str) -> Member:
     if member is None:
         raise Forbidden("目录中没有这个成员 / the directory has no such member")
     return member
-
-
-def _reason(form: Mapping[str, str]) -> str:
-    reason = form.get("reason", "").strip()
-    if not REASON_LENGTH_MIN <= len(reason) <= REASON_LENGTH_MAX:
-        raise Forbidden(
-            f"请填写理由（{REASON_LENGTH_MIN} 至 {REASON_LENGTH_MAX} 字）/ a reason is needed "
-            f"({REASON_LENGTH_MIN} to {REASON_LENGTH_MAX} characters)"
-        )
-    return reason
-
-
-async def _note(request: AnyRequest, session: Session, act: str, object_: str, reason: str) -> None:
-    """Before the act: what cannot be recorded is not done. Raises DatabaseAway."""
-    address = request.client.host if request.client else ""
-    await console_of(request).accounts.note(session.name, act, object_, reason, address)
-
-
-def _to(path: str) -> Response[Any]:
-    return Response("", status_code=303, headers={"Location": path})

@@ -14,7 +14,7 @@ from litestar.response import Response
 
 from hub.config import Settings
 from hub.console import describe, queries
-from hub.console.accounts import Accounts, Role
+from hub.console.accounts import REASON_LENGTH_MAX, REASON_LENGTH_MIN, Accounts, Role
 from hub.console.database import Database, DatabaseAway
 from hub.console.labels import DISPOSITIONS, LANE_STATES, MEMBER_KINDS, OUTCOMES, ROLES, STAGES, TOPICS
 from hub.console.live import Live
@@ -27,6 +27,7 @@ LANGUAGE_COOKIE: Final = "govhub_lang"
 STALE_SECONDS: Final = 10
 # The ledger is read every two seconds while somebody looks; so long without a new one means Kafka is away.
 LEDGER_STALE_SECONDS: Final = 15
+PATH_LENGTH_MAX: Final = 64
 HTML: Final = "text/html; charset=utf-8"
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -103,6 +104,33 @@ async def form_of(request: AnyRequest, session: Session) -> Mapping[str, str]:
     return form
 
 
+def path_of(request: AnyRequest, name: str) -> str:
+    """A part of the address, bounded."""
+    return str(request.path_params[name])[:PATH_LENGTH_MAX]
+
+
+def reason_of(form: Mapping[str, str]) -> str:
+    """Why an act is done. Raises Forbidden without a reason of sensible length."""
+    reason = form.get("reason", "").strip()
+    if not REASON_LENGTH_MIN <= len(reason) <= REASON_LENGTH_MAX:
+        raise Forbidden(
+            f"请填写理由（{REASON_LENGTH_MIN} 至 {REASON_LENGTH_MAX} 字）/ a reason is needed "
+            f"({REASON_LENGTH_MIN} to {REASON_LENGTH_MAX} characters)"
+        )
+    return reason
+
+
+async def note_act(request: AnyRequest, session: Session, act: str, object_: str, reason: str) -> None:
+    """Before the act: what cannot be recorded is not done (R26). Raises DatabaseAway."""
+    address = request.client.host if request.client else ""
+    await console_of(request).accounts.note(session.name, act, object_, reason, address)
+
+
+def see_other(path: str) -> Response[Any]:
+    """After an act: the page that shows what became of it."""
+    return Response("", status_code=303, headers={"Location": path})
+
+
 def is_chinese(request: AnyRequest) -> bool:
     """Chinese unless the switch was set to English."""
     return request.cookies.get(LANGUAGE_COOKIE, "zh") != "en"
@@ -154,6 +182,7 @@ def frame(
     """The frame alone, for pages that show no data."""
     console = console_of(request)
     chinese = is_chinese(request)
+    snapshot = console.live.touch() if session else None
     text = console.templates.get_template(template).render(
         zh=chinese,
         t=(lambda zh, en: zh) if chinese else (lambda zh, en: en),
@@ -166,7 +195,8 @@ def frame(
         csrf=console.sessions.csrf(session.nonce) if session else "",
         fresh=shown,
         expiring=[one.text(chinese) for one in console.expiry.due] if session else [],
-        braked=console.live.snapshot.braked if session else (),
+        braked=snapshot.braked if snapshot else (),
+        jumped=snapshot.jumped if snapshot else (),
         path=request.url.path,
         **values,
     )

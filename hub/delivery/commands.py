@@ -16,16 +16,18 @@ from hub.delivery.model import Hold, Outcome
 TOPIC: Final = "commands.delivery."
 _Short = Annotated[str, Meta(max_length=64)]
 _Words = Annotated[str, Meta(max_length=500)]
-Verb = Literal["redrive", "settle", "skip", "release", "suspend", "resume"]
+Verb = Literal["redrive", "settle", "skip", "release", "suspend", "resume", "acknowledge_clock"]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One order. Key of its record: the case's number, or the member's id for suspend and resume.
+    """One order. Key of its record: the case's number, or the member's id for suspend, resume and
+    acknowledge_clock.
 
     dispatch, attempts: at which dispatch the case stands still, and how often it had been called then. A
     command that comes twice, or late, finds another standstill and does nothing.
     settled: what a person found out about a doubt. evidence: what it rests on (a digest of the member's
     list, a serial number). approved_by: the second person of a bulk (R27). act: the bulk it belongs to.
+    jump_ms: the jump of the process's clock after which its time is right.
     """
 
     command: Verb
@@ -37,6 +39,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     evidence: _Words = ""
     approved_by: _Short = ""
     act: _Short = ""
+    jump_ms: int = 0
 
 
 class Next(enum.StrEnum):

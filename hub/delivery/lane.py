@@ -89,7 +89,7 @@ class DeliveryLane:
         self._calls = Calls(member.id, self._policy, port)
         self._inbox = TopicPartition(settings.topic(f"deliver.{member.id}"), lane.spec.partition)
         self._contents = Log(settings, self._inbox)
-        self._repair = Repair(lane, self._book, self._contents, member)
+        self._repair = Repair(lane, self._book, self._contents, member, clock)
         self._commands = settings.topic(commands.TOPIC + member.id)
         self._poll: asyncio.Task[list[Record]] | None = None
         self._taking: bool | None = None

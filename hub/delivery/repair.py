@@ -22,6 +22,7 @@ from hub.delivery.model import (
 from hub.delivery.turn import Log, Turn
 from hub.directory.model import Guarantee, Member
 from hub.kafka import Record
+from hub.lanes.clock import ClockGuard
 from hub.lanes.lane import Lane
 
 log = structlog.get_logger()
@@ -32,11 +33,12 @@ _COUNT_MAX: Final = 10_000_000
 class Repair:
     """Commands of one member's lane. suspended: set while nobody may be called."""
 
-    def __init__(self, lane: Lane, book: Book, contents: Log, member: Member) -> None:
+    def __init__(self, lane: Lane, book: Book, contents: Log, member: Member, clock: ClockGuard) -> None:
         self._lane = lane
         self._book = book
         self._contents = contents
         self._member = member
+        self._clock = clock
         self.suspended: Suspended | None = None
 
     def load(self) -> None:
@@ -60,6 +62,9 @@ class Repair:
         if command.command in ("suspend", "resume"):
             self._whole_member(command, turn)
             log.warning("command", member=self._member.id, **words)
+            return
+        if command.command == "acknowledge_clock":
+            self._clock.acknowledge(command.jump_ms, command.by, command.reason)
             return
         refusal = await self._case(subject, command, turn)
         done = "command" if not refusal else "command.without_effect"

@@ -164,6 +164,7 @@ class DeliveryRole:
 
     def reports(self) -> list[LaneReport]:
         """One line per lane, for the status topic."""
+        self.clock.now_ms()  # a jump is told also while nothing is decided by the time
         lines = []
         for place, state in self.worker.lanes.items():
             topic = self.settings.bare(place.topic)
@@ -182,6 +183,7 @@ class DeliveryRole:
                     breaker=stats.breaker,
                     suspended=stats.suspended,
                     last_delivery_ms=stats.last_delivery_ms,
+                    clock_jump_ms=self.clock.jump_ms,
                 )
             )
         return lines

@@ -40,11 +40,13 @@ Taken = tuple[Record, envelope.Message | ValueError | None]
 
 class Command(msgspec.Struct, frozen=True):
     """A record of commands.router. command: redrive (the parked queue of the aggregate that is the key again,
-    same order, same ids), release_brake (the park brake of this partition's lane off; any key)."""
+    same order, same ids), release_brake (the park brake of this partition's lane off; any key),
+    acknowledge_clock (the time of this lane's process is right after a jump by jump_ms; any key)."""
 
-    command: Literal["redrive", "release_brake"]
+    command: Literal["redrive", "release_brake", "acknowledge_clock"]
     by: str
     reason: str
+    jump_ms: int = 0
 
 
 def release_of(record: Record) -> Command | None:
@@ -250,6 +252,9 @@ class RouterLane:
         log.info("command", command=command.command, case_no=subject, by=command.by, reason=command.reason)
         if command.command == brake_state.RELEASE:
             self._brake.release(command.by, command.reason, record.timestamp)
+            return subject, Decision(None)
+        if command.command == "acknowledge_clock":
+            self._clock.acknowledge(command.jump_ms, command.by, command.reason)
             return subject, Decision(None)
         try:
             decision = redrive(overlay[subject], tables, now_ms)

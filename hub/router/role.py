@@ -110,6 +110,7 @@ class RouterRole:
 
     def reports(self) -> list[LaneReport]:
         """One line per lane, for the status topic."""
+        self.clock.now_ms()  # a jump is told also while nothing is decided by the time
         return [
             LaneReport(
                 role="router",
@@ -119,6 +120,7 @@ class RouterRole:
                 reopened=state.reopened,
                 done=self.stats.get(place.partition, RouterStats()).routed,
                 holds=self.stats.get(place.partition, RouterStats()).parked,
+                clock_jump_ms=self.clock.jump_ms,
             )
             for place, state in self.worker.lanes.items()
         ]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import asyncpg
 import msgspec
@@ -186,7 +186,15 @@ async def context(chromium: Browser) -> AsyncIterator[BrowserContext]:
     await context.close()
 
 
-async def sign_in(context: BrowserContext, site: Site, name: str = "admin", password: str = PASSWORD) -> Page:
+class Served(Protocol):
+    """A console that answers at this address."""
+
+    url: str
+
+
+async def sign_in(
+    context: BrowserContext, site: Served, name: str = "admin", password: str = PASSWORD
+) -> Page:
     """A page on the overview, signed in through the form."""
     page = await context.new_page()
     await page.goto(site.url + "/")

@@ -14,7 +14,7 @@ import pytest
 from hub.console.accounts import TRIES_MAX, Role
 from hub.console.app import build
 from hub.console.sessions import COOKIE, Sessions
-from tests.console.conftest import PASSWORD, RESTORING, Site, serving
+from tests.console.conftest import PASSWORD, RESTORING, Served, Site, serving
 from tests.ledger_topics import Log, whole_case
 from tests.ledger_topics import message as case_message
 from tests.servers import Kafka
@@ -33,7 +33,7 @@ async def token(http: aiohttp.ClientSession, url: str) -> str:
     return found[1]
 
 
-async def log_in(http: aiohttp.ClientSession, site: Site, name: str, password: str) -> int:
+async def log_in(http: aiohttp.ClientSession, site: Served, name: str, password: str) -> int:
     form = {"csrf": await token(http, site.url + "/login"), "name": name, "password": password}
     async with http.post(site.url + "/login", data=form, allow_redirects=False) as answer:
         return answer.status

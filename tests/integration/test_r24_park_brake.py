@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hub.client import release_brake
 from hub.config import Settings
 from hub.errors import HubError
 from hub.kafka import open_reader
 from hub.provision import provision
 from hub.router import role as router
+from hub.router.orders import release_brake
 from hub.status import LaneReport
 from tests.integration.test_g2_router import a_case, ledger
 from tests.integration.test_g7_evidence import running, submit
@@ -61,8 +61,8 @@ async def test_r24_a_directory_that_knows_no_item_stops_the_lane_until_an_operat
         assert "unknown_item" in stopped.reason
         assert await ledger(settings) == [], "nothing was parked"
         with pytest.raises(HubError, match="no such router lane"):
-            await release_brake(settings, "case.inbound-7", "")
-        await release_brake(settings, "case.inbound-0", "旧事项，确认停放")
+            await release_brake(settings, "case.inbound-7", "wang", "")
+        await release_brake(settings, "case.inbound-0", "wang", "旧事项，确认停放")
         until = time.monotonic() + 40
         while len(lines := await ledger(settings)) < CASES and time.monotonic() < until:
             await asyncio.sleep(0.3)

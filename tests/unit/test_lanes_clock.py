@@ -1,14 +1,16 @@
 """Timers and the clock they are fired by: a jump fires nothing; a search for what is due never walks over
 what fired."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 import pytest
 from routing_cases import TABLES, message
-from test_router_lane import CLOCK, SETTINGS, FakeLane, Idle, record
+from test_router_lane import CLOCK, SETTINGS, FakeLane, Idle, command, record
 
+from hub.kafka import Output, Record
 from hub.lanes.clock import ClockGuard, shifted
 from hub.lanes.timers import DueTimes, timer_key
 from hub.router.lane import RouterLane, RouterStats, Trouble
@@ -51,6 +53,23 @@ def test_clocks_that_agree_again_are_believed_again() -> None:
     assert guard.alarm == ""
 
 
+def test_a_jump_that_a_person_looked_at_is_believed_and_a_later_one_is_not() -> None:
+    clocks = Clocks()
+    guard = clocks.guard()
+    clocks.passes(10, wall_ms=86_400_000)
+    guard.now_ms()
+    seen = guard.jump_ms
+    clocks.passes(10, wall_ms=10 + 3 * LIMIT_MS)
+    assert not guard.acknowledge(seen, "wang", "对时"), "it jumped again since"
+    assert guard.alarm
+    assert guard.acknowledge(guard.jump_ms, "wang", "对时")
+    assert (guard.now_ms(), guard.alarm, guard.jump_ms) == (clocks.wall, "", 0)
+    clocks.passes(10, wall_ms=10 - 2 * LIMIT_MS)
+    guard.now_ms()
+    assert guard.alarm, "the clock is watched on"
+    assert not clocks.guard().acknowledge(0, "wang", "对时"), "there is nothing to acknowledge"
+
+
 def test_a_jump_in_small_steps_is_a_jump_and_a_slow_correction_is_none() -> None:
     stepped = Clocks()
     guard = stepped.guard()
@@ -85,6 +104,47 @@ async def test_a_clock_jump_fires_no_timer_and_the_messages_go_on() -> None:
         await RouterLane(SETTINGS, lane, lambda: TABLES, RouterStats(), Trouble(), guard).run()  # type: ignore[arg-type]
     assert key in lane.state
     assert {line["caseNo"] for line in lane.lines} == {"46A"}
+
+
+class OneByOne(FakeLane):
+    """Gives one record a poll, and remembers how often each key was taken away."""
+
+    removed: Counter[bytes]
+
+    async def poll(self, wait_ms: int, records_max: int) -> list[Record]:
+        return await super().poll(wait_ms, 1)
+
+    async def commit(
+        self,
+        outputs: Mapping[tuple[str, int], list[Output]],
+        changes: Mapping[bytes, bytes | None],
+        consumed: list[Record],
+    ) -> None:
+        self.removed.update(key for key, value in changes.items() if value is None)
+        await super().commit(outputs, changes, consumed)
+
+
+async def test_what_is_overdue_by_an_acknowledged_clock_is_fired_once() -> None:
+    clocks = Clocks()
+    guard = clocks.guard()
+    due = Timer(clocks.wall + 3_600_000, "46Z", "early")
+    key = timer_key(due.due_ms, due.subject, due.purpose)
+    clocks.passes(100, wall_ms=86_400_000)
+    guard.now_ms()
+
+    def word(offset: int, jump_ms: int) -> Record:
+        said = {"command": "acknowledge_clock", "by": "wang", "reason": "已对时", "jump_ms": jump_ms}
+        return command(offset, b"case.inbound-0", msgspec.json.encode(said))
+
+    cases = [record(n, message("case.submitted", subject=f"46{n}", ref=str(n))) for n in (1, 2, 3)]
+    lane = OneByOne([word(0, 5), cases[0], word(1, guard.jump_ms), *cases[1:]])
+    lane.removed = Counter()
+    lane.state[key] = msgspec.msgpack.encode(due)
+    with pytest.raises(Idle):
+        await RouterLane(SETTINGS, lane, lambda: TABLES, RouterStats(), Trouble(), guard).run()  # type: ignore[arg-type]
+    assert lane.removed[key] == 1
+    assert guard.alarm == ""
+    assert {line["caseNo"] for line in lane.lines} == {"461", "462", "463"}
 
 
 async def test_a_timer_is_fired_once_and_its_key_is_gone_with_the_transaction() -> None:
