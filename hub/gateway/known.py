@@ -6,9 +6,8 @@ finds what both have forgotten.
 """
 
 import asyncio
-import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 LookUp = Callable[[list[str]], Awaitable[dict[str, str]]]
@@ -28,25 +27,13 @@ class Known:
         self._claimed: dict[str, asyncio.Future[None]] = {}
         self._look_up = _Gathered(look_up) if look_up is not None else None
 
-    @contextlib.asynccontextmanager
-    async def claim(self, ids: Sequence[str]) -> AsyncIterator[dict[str, str]]:
+    def claim(self, ids: Sequence[str]) -> "_Claim":
         """Hold these ids until the block ends; gives {id: digest} of those that came in before.
 
         Without it two requests with one id and different content, arriving together, would both find nothing
         and both get a receipt.
-        Ids are claimed in sorted order: two documents that share ids cannot wait for each other.
         """
-        held: list[str] = []
-        try:
-            for id_ in sorted(set(ids)):
-                while (other := self._claimed.get(id_)) is not None:
-                    await asyncio.wait((other,))
-                self._claimed[id_] = asyncio.get_running_loop().create_future()
-                held.append(id_)
-            yield await self._find(held)
-        finally:
-            for id_ in held:
-                self._claimed.pop(id_).set_result(None)
+        return _Claim(self._claimed, ids, self._find)
 
     def remembers(self, id_: str) -> str | None:
         """The digest this process acknowledged for an id, or None."""
@@ -75,6 +62,40 @@ class Known:
                 self.remember(id_, digest)
             found.update(recorded)
         return found
+
+
+class _Claim:
+    """Ids held by one request. A class, because a generator's context manager costs as much as the rest."""
+
+    def __init__(
+        self,
+        claimed: dict[str, asyncio.Future[None]],
+        ids: Sequence[str],
+        find: Callable[[list[str]], Awaitable[dict[str, str]]],
+    ) -> None:
+        self._claimed, self._ids, self._find = claimed, ids, find
+        self._held: list[str] = []
+
+    async def __aenter__(self) -> dict[str, str]:
+        claimed = self._claimed
+        try:
+            # In sorted order: two documents that share ids cannot wait for each other.
+            for id_ in sorted(set(self._ids)):
+                while (other := claimed.get(id_)) is not None:
+                    await asyncio.wait((other,))
+                claimed[id_] = asyncio.get_running_loop().create_future()
+                self._held.append(id_)
+            return await self._find(self._held)
+        except BaseException:
+            self._release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        for id_ in self._held:
+            self._claimed.pop(id_).set_result(None)
 
 
 class _Gathered:
