@@ -202,10 +202,24 @@ MUTATIONS = (
     ),
     Mutation(
         "a call's window starts before its intent's commit",
-        "hub/delivery/calls.py",
-        "deadline = began + ",
-        "deadline = time.monotonic() + ",
+        "hub/delivery/lane.py",
+        "self._calls.start(case, entry, began,",
+        "self._calls.start(case, entry, time.monotonic(),",
         CASES_APART + "test_g4_call_does_not_start_when_the_commit_of_its_intent_took_too_long",
+    ),
+    Mutation(
+        "a call's window widens with slow commits",
+        "hub/delivery/window.py",
+        "        wanted = max(",
+        "        wanted = self._ms_min or max(",
+        CASES_APART + "test_g5_calls_start_although_every_commit_takes_longer_than_the_members_window",
+    ),
+    Mutation(
+        "a successor waits for the window of the intent it finds",
+        "hub/delivery/recovery.py",
+        "recovery_wait_ms(policy, intent.window_ms)",
+        "recovery_wait_ms(policy, 0)",
+        CASES_APART + "test_g4_successor_waits_for_the_window_of_the_intent_it_finds",
     ),
     Mutation(
         "an open breaker over an empty queue takes in",

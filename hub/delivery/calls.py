@@ -58,10 +58,10 @@ class Calls:
         """Calls that ended and were not taken yet."""
         return len(self._done)
 
-    def start(self, case: Case, entry: Entry, began: float) -> None:
-        """Query or deliver. began: own monotonic clock from before the intent's commit; the window is counted
+    def start(self, case: Case, entry: Entry, began: float, window_ms: int) -> None:
+        """Query or deliver. began: own monotonic clock from before the intent's commit; window_ms is counted
         from there, because a process may be stopped between the broker's commit and its own next line."""
-        task = self._spawn(self._call(case, entry, case.query_first, began))
+        task = self._spawn(self._call(case, entry, case.query_first, began + window_ms / 1000))
         self._out.add(task)
         task.add_done_callback(self._out.discard)
 
@@ -109,7 +109,7 @@ class Calls:
         await asyncio.sleep(wait_s)
         self._finish(Done(case, entry, Reply(kind=ReplyKind.UNKNOWN, code="restarted"), queried=False))
 
-    async def _call(self, case: Case, entry: Entry, queried: bool, began: float) -> None:
+    async def _call(self, case: Case, entry: Entry, queried: bool, deadline: float) -> None:
         try:
             dispatch = dispatch_of(entry, self._member)
         except Exception as error:  # noqa: BLE001 - whatever a body does to its decoder, the case is parked, not the lane stopped
@@ -121,7 +121,6 @@ class Calls:
                 Done(case, entry, await self._ask(dispatch, self._port.query(dispatch)), queried=True)
             )
             return
-        deadline = began + self._policy.start_within_ms / 1000
         may_start: Callable[[], bool] = lambda: time.monotonic() < deadline  # noqa: E731
         try:
             reply = await self._ask(dispatch, self._port.deliver(dispatch, may_start))

@@ -38,6 +38,7 @@ from hub.delivery.resolve import resolve, resolve_query
 from hub.delivery.stats import DeliveryStats
 from hub.delivery.trouble import Answer, Trouble, TurnRefused
 from hub.delivery.turn import Log, Turn, next_page
+from hub.delivery.window import StartWindow
 from hub.directory.model import Guarantee, Member
 from hub.errors import HubError, LaneStopped, OutputRefused
 from hub.kafka import Record, TopicPartition
@@ -87,6 +88,7 @@ class DeliveryLane:
         self._book = Book()
         self._breaker = Breaker(self._policy.retry_delay_ms_min, self._policy.retry_delay_ms_max)
         self._calls = Calls(member.id, self._policy, port)
+        self._window = StartWindow(member.id, self._policy.start_within_ms, settings.transaction_timeout_ms)
         self._inbox = TopicPartition(settings.topic(f"deliver.{member.id}"), lane.spec.partition)
         self._contents = Log(settings, self._inbox)
         self._repair = Repair(lane, self._book, self._contents, member, clock)
@@ -230,7 +232,8 @@ class DeliveryLane:
             except OutputRefused as error:
                 raise TurnRefused(error, turn.units) from error
             for case, entry in starting:
-                self._calls.start(case, entry, began)
+                self._calls.start(case, entry, began, self._window.ms)
+            self._window.committed(time.monotonic() - began)
         self._uncommitted = []
         if careful and turn.units:
             self._trouble.committed(turn.units)
@@ -379,9 +382,8 @@ class DeliveryLane:
                 case.queue[0] = entry
                 turn.keep(entry)
             turn.units.append(("start", entry.dispatch_id))
-            intent = Intent(
-                entry.subject, entry.dispatch_id, entry.seq, entry.attempts, int(time.time() * 1000)
-            )
+            at_ms, window_ms = int(time.time() * 1000), self._window.ms
+            intent = Intent(entry.subject, entry.dispatch_id, entry.seq, entry.attempts, at_ms, window_ms)
             turn.changes[intent_key(entry.subject)] = encode(intent)
             self._book.started(case)
             starting.append((case, entry))

@@ -37,13 +37,14 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 class Intent(msgspec.Struct, frozen=True, array_like=True):
     """Written before a call may start. at_ms: wall clock, shown to people only; windows are measured on the
-    monotonic clock."""
+    monotonic clock. window_ms: how long the call might start; 0 = the member's start_within_ms."""
 
     subject: str
     dispatch_id: str
     seq: int
     attempt: int
     at_ms: int
+    window_ms: int = 0
 
 
 class Hold(msgspec.Struct, frozen=True, array_like=True):

@@ -27,7 +27,6 @@ async def recover(
     for case in book.hungry():
         await next_page(lane, book, contents, case, CASE_ENTRIES_MAX)
         book.ready(case)
-    wait_s = recovery_wait_ms(policy) / 1000
     for intent in intents:
         waiting = book.cases.get(intent.subject)
         if waiting is None or not waiting.queue or waiting.queue[0].seq != intent.seq:
@@ -38,6 +37,7 @@ async def recover(
             calls.known(waiting, entry, answer.reply, too_late=answer.too_late)
             book.started(waiting)
             continue
+        wait_s = recovery_wait_ms(policy, intent.window_ms) / 1000
         match policy.guarantee:
             case Guarantee.IDEMPOTENT:
                 pass

@@ -14,11 +14,11 @@ def delay_ms(policy: Delivery, failures: int) -> int:
     return int(min(policy.retry_delay_ms_max, policy.retry_delay_ms_min * 2 ** min(failures, 20)))
 
 
-def recovery_wait_ms(policy: Delivery) -> int:
+def recovery_wait_ms(policy: Delivery, window_ms: int) -> int:
     """How long a successor waits before it believes a queryable member's "unknown" or settles a blind call
-    (G4): the predecessor's call may
-    start until start_within, run for the call timeout, and be visible to a query only after query_after."""
-    return policy.start_within_ms + policy.call_timeout_ms + policy.query_after_ms
+    (G4): the predecessor's call may start until the window of its intent is over (start_within, or wider:
+    hub/delivery/window.py), run for the call timeout, and be visible to a query only after query_after."""
+    return max(policy.start_within_ms, window_ms) + policy.call_timeout_ms + policy.query_after_ms
 
 
 def resolve(

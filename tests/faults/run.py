@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from schemas import codec
 from tests.faults.load import Direct, Load, ThroughGateway
 from tests.faults.town import BLIND, Town
 from tests.faults.verdict import Verdict, judge, ledgers_of
@@ -156,17 +157,34 @@ async def run_cell(cell: Cell, base: Path, servers: Servers) -> Outcome:
 async def _drained(run: Run, cell: Cell) -> None:
     """Until nothing is in flight any more, or drain_s is over: then the verdict shows what is missing."""
     until = time.monotonic() + cell.drain_s
+    in_flight = _InFlight()
     while time.monotonic() < until:
-        ledgers = ledgers_of(list(run.witness.seen))
-        listed = {
-            entry["id"]
-            for lines in ledgers.lines.values()
-            for line in lines
-            for entry in line["dispatches"]  # type: ignore[attr-defined]
-        }
-        if set(run.load.acknowledged) <= set(ledgers.lines) and listed <= set(ledgers.outcome):
+        in_flight.learn(run.witness.seen)
+        if set(run.load.acknowledged) <= in_flight.routed and in_flight.listed <= in_flight.ended:
             return
         await asyncio.sleep(0.5)
+
+
+class _InFlight:
+    """What the witness saw begin and end, record by record. To decode all of it again every time would keep
+    this process from what else it does: it is the members too, and their answers would come too late."""
+
+    def __init__(self) -> None:
+        self._known = 0
+        self.routed: set[str] = set()
+        self.listed: set[str] = set()
+        self.ended: set[str] = set()
+
+    def learn(self, seen: list[Seen]) -> None:
+        """Take in what came since the last time."""
+        for one in seen[self._known :]:
+            self._known += 1
+            if one.topic == "case.routed":
+                line = codec.decode(one.value)[1]
+                self.routed.add(line["messageId"])
+                self.listed.update(entry["id"] for entry in line["dispatches"])
+            elif one.topic == "case.outcomes":
+                self.ended.add(codec.decode(one.value)[1]["dispatchId"])
 
 
 async def _verdict(cell: Cell, run: Run, before: list[Seen], seen: list[Seen]) -> Verdict:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from delivery_harness import (
@@ -26,7 +27,7 @@ from delivery_harness import (
 from adapters.ports import Dispatch, Reply, ReplyKind, Submission
 from hub.config import Settings
 from hub.delivery.lane import DeliveryLane
-from hub.delivery.model import queue_key
+from hub.delivery.model import ALL_INTENTS, decode_intent, queue_key
 from hub.directory.model import Guarantee
 from hub.errors import LaneStopped
 from hub.kafka import open_producer
@@ -175,31 +176,103 @@ async def test_g4_call_does_not_start_when_the_commit_of_its_intent_took_too_lon
     """A process stopped between the broker's commit and its own reading of the answer: a successor may have
     judged the call meanwhile, so the window is measured from before the commit."""
     town = FakeTown()
-    slow, commits = True, 0
+    commits = 0
 
-    def slowed(lane: Lane, _: DeliveryLane) -> None:
+    def slowed(lane: Lane, working: DeliveryLane) -> None:
         commit = lane.commit
 
         async def slowly(*args: Any) -> None:
             nonlocal commits
+            window_s = working._window.ms / 1000
             await commit(*args)
             commits += 1
-            if slow:
-                await asyncio.sleep(0.7)
+            if commits <= 2:  # each outgrows the window that the one before it left
+                await asyncio.sleep(window_s * 1.2)
+                assert town.calls == {}
 
         lane.commit = slowly  # type: ignore[method-assign]
 
-    known = {"start_within_ms": 500}
+    known = {"start_within_ms": 100}
     async with (
         serving(town) as url,
         delivering(settings, member(url, Guarantee.BLIND, **known), prepare=slowed),
     ):
         await give(settings, 1, 1)
-        await until(lambda: commits >= 3 or town.calls, "nothing was tried again")
+        await until(lambda: commits >= 2 or town.calls, "nothing was tried again")
         assert town.calls == {}
-        slow = False
         lines = await settled(settings, 1)
     assert [line["outcome"] for line in lines] == ["delivered"]
+
+
+async def test_g5_calls_start_although_every_commit_takes_longer_than_the_members_window(
+    settings: Settings, topics: None
+) -> None:
+    """A broker of three away on a busy machine: every commit took three seconds, and with a window of one
+    nobody was called for 105 seconds. The intent says how wide the window was, for whoever opens the lane
+    next."""
+    town, open_intents = FakeTown(), []
+    seen: list[Lane] = []
+
+    async def looks(document: dict[str, Any], call: int) -> web.StreamResponse:
+        open_intents.extend(decode_intent(raw) for _, raw in seen[0].range(*ALL_INTENTS, 10))
+        return await town.take(document, call)
+
+    def slowed(lane: Lane, _: DeliveryLane) -> None:
+        seen.append(lane)
+        commit = lane.commit
+
+        async def slowly(*args: Any) -> None:
+            await commit(*args)
+            await asyncio.sleep(0.3)
+
+        lane.commit = slowly  # type: ignore[method-assign]
+
+    town.answer = looks
+    known = {"start_within_ms": 100}
+    async with (
+        serving(town) as url,
+        delivering(settings, member(url, Guarantee.BLIND, **known), prepare=slowed),
+    ):
+        await give(settings, 1, 1)
+        lines = await settled(settings, 1)
+    assert [line["outcome"] for line in lines] == ["delivered"]
+    assert [intent.window_ms >= 600 for intent in open_intents] == [True]
+
+
+async def test_g4_successor_waits_for_the_window_of_the_intent_it_finds(
+    settings: Settings, topics: None
+) -> None:
+    """The predecessor's commits were slow and its window wide: its call may begin later than
+    start_within_ms says."""
+    town = FakeTown()
+    begun = asyncio.Event()
+
+    async def stalls(document: dict[str, Any], call: int) -> web.StreamResponse:
+        begun.set()
+        await asyncio.sleep(30)
+        return web.Response()
+
+    def slowed(lane: Lane, _: DeliveryLane) -> None:
+        commit = lane.commit
+
+        async def slowly(*args: Any) -> None:
+            await commit(*args)
+            await asyncio.sleep(1.0)
+
+        lane.commit = slowly  # type: ignore[method-assign]
+
+    town.answer = stalls
+    known = member("", Guarantee.BLIND, start_within_ms=100, call_timeout_ms=200).delivery
+    async with serving(town) as url:
+        blind = msgspec.structs.replace(member(url, Guarantee.BLIND), delivery=known)
+        async with delivering(settings, blind, prepare=slowed):
+            await give(settings, 1, 1)
+            await begun.wait()
+        opening = time.monotonic()
+        async with delivering(settings, blind):
+            lines = await settled(settings, 1)
+    assert [line["outcome"] for line in lines] == ["in_doubt"]
+    assert time.monotonic() - opening > 2.0, "twice the commit's second"
 
 
 async def test_g5_silent_blind_member_does_not_get_every_case_in_doubt(

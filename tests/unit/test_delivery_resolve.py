@@ -6,6 +6,7 @@ from adapters.ports import Reply, ReplyKind
 from hub.delivery.breaker import Breaker
 from hub.delivery.model import Again, Outcome, Settled
 from hub.delivery.resolve import recovery_wait_ms, resolve, resolve_query
+from hub.delivery.window import StartWindow
 from hub.directory.model import Delivery, Guarantee
 
 IDEMPOTENT = Delivery(guarantee=Guarantee.IDEMPOTENT, attempts_max=3)
@@ -100,7 +101,19 @@ def test_successor_waits_for_start_call_and_visibility() -> None:
     policy = Delivery(
         guarantee=Guarantee.BLIND, start_within_ms=2_000, call_timeout_ms=5_000, query_after_ms=300
     )
-    assert recovery_wait_ms(policy) == 7_300
+    assert recovery_wait_ms(policy, 0) == 7_300
+    assert recovery_wait_ms(policy, 500) == 7_300
+    assert recovery_wait_ms(policy, 9_000) == 14_300, "the intent's own window, where it was wider"
+
+
+def test_window_of_a_call_widens_at_once_with_slow_commits_and_narrows_by_and_by() -> None:
+    window = StartWindow("m", 1_000, 60_000)
+    for took_s, ms in ((0.1, 1_000), (3.0, 6_000), (0.1, 5_400), (100.0, 60_000)):
+        window.committed(took_s)
+        assert window.ms == ms
+    for _ in range(60):
+        window.committed(0.01)
+    assert window.ms == 1_000
 
 
 def test_breaker_opens_over_different_cases_only_and_closes_on_the_first_success() -> None:
