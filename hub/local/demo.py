@@ -78,8 +78,7 @@ def run(cases: int, kill: bool, keep: bool, regions: int, base: Path) -> int:
         for report in reports.values():
             console.print(member_table(report))
         if regions == 1:
-            made = notices_made(hubs[0].settings)
-            console.print(f"已制作通知书 / notices made so far (OFD, PDF): {made}")
+            _tell_notices(hubs[0], console)
         # The first hub takes part in every case.
         proven = _prove(hubs[0], console, demo.submitted_cases, data.path)
         if keep:
@@ -100,6 +99,16 @@ def run(cases: int, kill: bool, keep: bool, regions: int, base: Path) -> int:
 def _one_hub(data: DataDirectory) -> Iterator[list[LocalHub]]:
     with LocalHub(data, roles=SHOWN_ROLES) as hub:
         yield [hub]
+
+
+def _tell_notices(hub: LocalHub, console: Console) -> None:
+    """They are made beside the exchange and give way to it; at the end the rest is waited for a little."""
+    console.print("等待通知书制作 / waiting for the notices")
+    made = asyncio.run(notices_made(hub.settings))
+    rest = (
+        f"，还有 {made.unread} 个事件未及处理 / {made.unread} events not come to yet" if made.unread else ""
+    )
+    console.print(f"已制作通知书 / notices made (OFD, PDF): {made.notices}{rest}")
 
 
 async def _crossings(hubs: Sequence[LocalHub]) -> list[Crossing]:
