@@ -169,15 +169,21 @@ async def delivering(
 
 
 async def give(
-    settings: Settings, cases: int, steps: int, *headers: tuple[str, bytes], to: str = "town", first: int = 0
+    settings: Settings,
+    cases: int,
+    steps: int,
+    *headers: tuple[str, bytes],
+    to: str = "town",
+    first: int = 0,
+    after: int = 0,
 ) -> dict[str, list[str]]:
-    """Dispatches as the router writes them: per case in order. first: number of the first case. Returns
-    case -> dispatch ids."""
+    """Dispatches as the router writes them: per case in order. first: number of the first case. after: steps
+    given before. Returns case -> dispatch ids."""
     contract = contracts.load().by_type("case.withdrawn")
     value = codec.encode(contract, validate.check(contract, samples.body("case.withdrawn")))
     sent: dict[str, list[str]] = defaultdict(list)
     async with open_producer(settings) as producer:
-        for step in range(steps):
+        for step in range(after, after + steps):
             for number in range(first, first + cases):
                 case = ids.case_number("platform", "", f"{number}")
                 message = envelope.Message(
