@@ -85,6 +85,7 @@ async def projected(run: Run, seen: list[Seen]) -> list[str]:
     import asyncpg
 
     wanted = {one.headers["ce_id"].decode() for one in seen if one.topic == "case.inbound"}
+    got: set[str] = set()
     for _ in range(120):
         connection = await asyncpg.connect(run.world.env["HUB_DATABASE_URL"])
         try:

@@ -12,10 +12,10 @@ from dataclasses import replace
 from random import Random
 
 from hub import envelope
-from hub.client import redrive_case, release_brake
 from hub.config import Settings
 from hub.errors import HubError
 from hub.kafka import Admin, TopicPartition, open_producer
+from hub.router.orders import redrive_case, release_brake
 from hub.router.role import RouterRole, _Runner
 from hub.tables import follow_tables, publish_directory
 from tests.faults.load import DIRECTORY, a_case, message_of
@@ -187,13 +187,13 @@ async def knows_nothing(run: Run) -> None:
         ),
     )
     for lane in braked:
-        await release_brake(settings, lane, "the directory is mended")
+        await release_brake(settings, lane, "operator", "the directory is mended")
     await run.more(100)
     parked = _parked(run)
     run.facts["parked before the brake"] = len(parked)
     while parked := _parked(run):
         for case in parked:
-            await redrive_case(settings, case, "the directory is mended")
+            await redrive_case(settings, case, "operator", "the directory is mended")
         await run.more(10)
         await asyncio.sleep(2.0)
 

@@ -3,6 +3,7 @@ on."""
 
 import asyncio
 import signal
+from functools import partial
 
 from tests.faults.faults_of_brokers import projected
 from tests.faults.run import BLIND_DOUBT, Cell, Check, Fault, Run, nothing_more
@@ -21,7 +22,7 @@ def ended(role: str, number: signal.Signals) -> Fault:
         for turn in range(ROUNDS):
             name = names[turn % len(names)]
             run.signal(name, number)
-            await run.until(f"{name} started again", lambda name=name: _started_again(run, name))
+            await run.until(f"{name} started again", partial(_started_again, run, name))
             await run.ready(name)
             await run.more(60)
 

@@ -14,7 +14,7 @@ EPOCH_S = 1_760_000_000.0
 T = TypeVar("T")
 
 
-class _Never(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _Never(selectors.DefaultSelector):
     """Instead of waiting for sockets (there are none), time passes."""
 
     passed: Callable[[float], None]

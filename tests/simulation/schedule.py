@@ -141,8 +141,11 @@ class Schedule:
     def _finished(self) -> bool:
         ledgers = ledgers_of(self._seen())
         listed = {
-            entry["id"] for lines in ledgers.lines.values() for line in lines for entry in line["dispatches"]
-        }  # type: ignore[attr-defined]
+            entry["id"]
+            for lines in ledgers.lines.values()
+            for line in lines
+            for entry in line["dispatches"]  # type: ignore[attr-defined]
+        }
         return set(self.sent) <= set(ledgers.lines) and listed <= set(ledgers.outcome)
 
     async def _until_quiet(self) -> bool:
