@@ -40,7 +40,7 @@ def partition_of(key: bytes, partitions: int) -> int:
     return ((mixed ^ mixed >> 15) & 0x7FFFFFFF) % partitions
 
 
-def by_key(key: bytes, everything: Sequence[int], _: Sequence[int]) -> int:
-    """partition_of as the partitioner of a producer all of whose records have keys. everything: the topic's
-    partitions, rising."""
-    return everything[partition_of(key, len(everything))]
+def by_key(key: bytes | None, everything: Sequence[int], _: Sequence[int]) -> int:
+    """partition_of as a producer's partitioner; the first place for a record without a key (none of ours is).
+    everything: the topic's partitions, rising."""
+    return everything[partition_of(key, len(everything)) if key is not None else 0]
