@@ -14,6 +14,7 @@ import msgspec
 import structlog
 
 from hub.config import Settings
+from hub.ending import ended
 from hub.kafka import BrokerAway, IntakeProducer, open_reader
 
 log = structlog.get_logger()
@@ -70,8 +71,7 @@ async def publish_status(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended(task)
 
 
 async def _publish(settings: Settings, reports: Callable[[], list[LaneReport]]) -> None:

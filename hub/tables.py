@@ -17,6 +17,7 @@ from hub.config import Settings
 from hub.directory.checks import TABLES
 from hub.directory.errors import DirectoryError
 from hub.directory.records import from_records, to_records
+from hub.ending import ended
 from hub.errors import BrokerAway, HubError
 from hub.kafka import Admin, Reader, Record, open_reader, write_all
 from hub.routing import credit
@@ -179,8 +180,7 @@ async def follow_tables(settings: Settings) -> AsyncIterator[TablesFollower]:
         try:
             yield follower
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(task)
 
 
 async def follow_directory(

@@ -208,6 +208,13 @@ MUTATIONS = (
         CASES_APART + "test_g4_call_does_not_start_when_the_commit_of_its_intent_took_too_long",
     ),
     Mutation(
+        "a lost cancellation is repeated",
+        "hub/ending.py",
+        "{task}, timeout=again_s)",
+        "{task}, timeout=1.0)\n        return",
+        "tests/unit/test_ending.py::test_a_task_that_lost_a_cancellation_is_cancelled_again",
+    ),
+    Mutation(
         "a call's window widens with slow commits",
         "hub/delivery/window.py",
         "        wanted = max(",

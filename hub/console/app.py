@@ -19,6 +19,7 @@ from hub.console.database import Database, DatabaseAway
 from hub.console.live import Live
 from hub.console.sessions import COOKIE, Sessions
 from hub.console.web import AnyRequest, Console, Forbidden, NotSignedIn, console_of, environment, frame
+from hub.ending import ended
 from hub.expiry import ExpiryWatch, folders_of
 from hub.gateway import server
 from hub.health import CONTENT_TYPE, render_metrics
@@ -148,8 +149,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         try:
             await server.run(build_app(console), [listening], stop)
         finally:
-            for task in background:
-                task.cancel()
+            await asyncio.gather(*(ended(task) for task in background))
     await console.database.close()
 
 

@@ -15,6 +15,7 @@ from hub.delivery.lane import DeliveryLane
 from hub.delivery.stats import DeliveryStats
 from hub.delivery.trouble import Trouble, taken_again
 from hub.directory.model import Member, MemberKind
+from hub.ending import ended
 from hub.errors import LaneStopped
 from hub.health import health_server
 from hub.kafka import Admin, TopicPartition, open_reader
@@ -222,5 +223,4 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         try:
             await role.worker.run(stop)
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            await ended(following)

@@ -10,6 +10,7 @@ import structlog
 
 from hub.books.close import close_daily
 from hub.config import Settings
+from hub.ending import ended
 from hub.errors import HubError
 from hub.evidence.exchange import Exchange, peers
 from hub.evidence.identity import load_signer
@@ -106,9 +107,7 @@ class EvidenceRole:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*(ended(task) for task in tasks))
 
     async def _told(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """A defect in what runs beside the lanes must not end them, and must not stay unseen."""

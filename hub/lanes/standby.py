@@ -17,6 +17,7 @@ from typing import IO, Final
 import structlog
 
 from hub.config import Settings
+from hub.ending import ended
 from hub.errors import BrokerAway, StoreBusy, StoreFailed
 from hub.kafka import Reader, TopicPartition
 from hub.lanes.lane import LaneSpec
@@ -165,7 +166,7 @@ class _Tail:
         self._task.cancel()
 
     async def ended(self) -> None:
-        await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
 
     async def hand_over(self) -> Store | None:
         self._keep_store = True

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from hub.config import Settings
+from hub.ending import ended
 from hub.errors import (
     BrokerAway,
     Fenced,
@@ -240,7 +241,7 @@ class Worker:
         for place in places:
             task = self._tasks.pop(place)
             self.lanes.pop(place, None)
-            closing = asyncio.create_task(_cancelled(task), name=f"closing {place.topic}-{place.partition}")
+            closing = asyncio.create_task(ended(task), name=f"closing {place.topic}-{place.partition}")
             self._closing[place] = closing
             closing.add_done_callback(functools.partial(self._closed, place))
 
@@ -356,8 +357,3 @@ class Worker:
     def _is_broken(self, place: TopicPartition) -> bool:
         task = self._tasks.get(place)
         return task is None or (task.done() and self.lanes[place].state != "stopped")
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -17,6 +17,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from hub.console.app import build, build_app
 from hub.console.web import Console
 from hub.delivery.model import queue_key
+from hub.ending import ended
 from hub.gateway import server
 from hub.ids import dispatch_id
 from hub.lanes.restore import Restoring
@@ -128,7 +129,7 @@ async def serving(console: Console) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         stop.set()
-        running[1].cancel()
+        await ended(running[1])
         await asyncio.gather(*running, return_exceptions=True)
         await console.database.close()
 
