@@ -28,6 +28,7 @@ STEPS = 18
 STALL_S_MAX = 60.0
 STOP_S_MAX = 30.0
 _LOOK_S = 0.02
+_NOT_YET = (KafkaError._UNKNOWN_PARTITION, KafkaError.NOT_LEADER_FOR_PARTITION)
 _SIZE = {"max.message.bytes": "1114112"}
 
 
@@ -157,6 +158,8 @@ def _watch(one: Contestant, job: Job, processes: "list[subprocess.Popen[bytes]]"
         if not began and done >= WARM_UP * job.inputs:
             began, cpu, first = now, cpu_seconds(pids), done
         if done >= job.inputs:
+            if first >= job.inputs:
+                raise Failed(f"{one.name}: done between two looks; it needs more input to be measured")
             return Figures(done - first, now - began, cpu_seconds(pids) - cpu)
         gone = [process.returncode for process in processes if process.poll() is not None]
         if gone:
@@ -186,8 +189,8 @@ def _ends(one: Contestant, job: Job) -> Callable[[], int]:
         try:
             return sum(reader.get_watermark_offsets(place, timeout=10)[1] for place in places)
         except KafkaException as error:
-            # The client does not know a topic that was made a moment ago.
-            if error.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+            # The client, or the broker, does not know a topic that was made a moment ago.
+            if error.args[0].code() not in _NOT_YET:
                 raise
             return 0
 

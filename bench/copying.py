@@ -10,7 +10,7 @@ PARTITIONS = 3
 
 def run(bench: Bench) -> Report:
     """Everybody who copies."""
-    job = input_job(bench, "c3.", PARTITIONS, bench.sized(9_000, 3_000))
+    job = input_job(bench, "c3.", PARTITIONS, bench.sized(15_000, 3_000))
     few = input_job(bench, "c3f.", PARTITIONS, bench.sized(1_000, 50))
     contestants, notes = copying()
     measured, failed = contest(bench, contestants, job, few)

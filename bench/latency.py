@@ -123,6 +123,8 @@ def _item() -> dict[str, str]:
 
 def _environment(bootstrap: str, data: Path, port: int) -> dict[str, str]:
     env = environment(bootstrap, "latency.", data)
+    # Named in the directory; nothing of what is measured goes there.
+    env["HUB_NATION_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:9/none"
     for member in directory.load().members:
         prefix = f"HUB_MEMBER_{member.upper().replace('-', '_')}_"
         env.setdefault(prefix + "URL", f"http://127.0.0.1:{port}")
