@@ -1,18 +1,17 @@
 """The command line's side of acts on many cases (R27): the same acts, accounts and audit trail as the
 console's, so either can propose what the other approves. The acts themselves are in hub/console/acts.py."""
 
-import asyncio
 import contextlib
 import getpass
-import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 import click
 import msgspec
 
-from hub.config import Settings, SettingsError
+from hub.cli_running import run
+from hub.config import Settings
 from hub.console.accounts import Accounts, Role
 from hub.console.acts import Act, Acts
 from hub.console.database import Database, DatabaseAway
@@ -126,7 +125,7 @@ def list_() -> None:
         async with _acts(settings) as (_, acts):
             return await acts.latest()
 
-    for act in _run(work):
+    for act in run(work):
         click.echo(line(act))
 
 
@@ -136,14 +135,4 @@ def list_() -> None:
 def approve(act: str, account: str) -> None:
     """复核并执行他人提请的，或补签单人执行的 / approve and do what another proposed, or countersign."""
     person = Person.ask(account)
-    click.echo(line(_run(lambda settings: second(settings, person, act))))
-
-
-def _run(work: Callable[[Settings], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        return await work(Settings.from_env(os.environ))
-
-    try:
-        return asyncio.run(run())
-    except (HubError, SettingsError) as error:
-        raise click.ClickException(str(error)) from error
+    click.echo(line(run(lambda settings: second(settings, person, act))))

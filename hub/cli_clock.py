@@ -1,18 +1,14 @@
 """`govhub clock`: what stands by a clock that jumped, and the word of a person that the new time is right.
 Names, options and exit codes; the work is in hub/clocks.py."""
 
-import asyncio
 import getpass
-import os
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import click
 
+from hub.cli_running import run
 from hub.clocks import acknowledge as tell
 from hub.clocks import jumped
-from hub.config import Settings, SettingsError
-from hub.errors import HubError
+from hub.config import Settings
 from hub.status import LaneReport
 
 
@@ -24,7 +20,7 @@ def clock() -> None:
 @clock.command("show")
 def show() -> None:
     """列出时钟跳变的进程与通道 / lanes whose process stopped its timers; exit 1 when there are any."""
-    found = _run(jumped)
+    found = run(jumped)
     for one in found:
         click.echo(_line(one))
     click.echo(f"clock: jumped={len(found)}")
@@ -43,7 +39,7 @@ def acknowledge(lanes: tuple[str, ...], reason: str) -> None:
         await tell(settings, found, getpass.getuser(), reason)
         return found
 
-    found = _run(work)
+    found = run(work)
     for one in found:
         click.echo(_line(one))
     click.echo(f"已提交 / handed to the lanes: {len(found)}")
@@ -52,13 +48,3 @@ def acknowledge(lanes: tuple[str, ...], reason: str) -> None:
 
 def _line(one: LaneReport) -> str:
     return f"{one.role}  {one.lane}  {one.worker or '-'}  {one.clock_jump_ms / 1000:+.1f} s"
-
-
-def _run(work: Callable[[Settings], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        return await work(Settings.from_env(os.environ))
-
-    try:
-        return asyncio.run(run())
-    except (HubError, SettingsError) as error:
-        raise click.ClickException(str(error)) from error

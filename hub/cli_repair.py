@@ -4,18 +4,16 @@ options and exit codes; the acts themselves are in hub/repair.py.
 At a member every command only shows what it would do, until --yes is given.
 """
 
-import asyncio
 import getpass
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 import msgspec
 
 from hub import cli_bulk, directory
-from hub.config import Settings, SettingsError
+from hub.cli_running import run
+from hub.config import Settings
 from hub.delivery.commands import Command, Verb
 from hub.delivery.model import Outcome
 from hub.errors import HubError
@@ -39,13 +37,6 @@ def add_to(group: click.Group) -> None:
         group.add_command(command)
 
 
-def _run(work: Callable[[Settings], Any]) -> Any:
-    try:
-        return asyncio.run(work(Settings.from_env(os.environ)))
-    except (HubError, SettingsError) as error:
-        raise click.ClickException(str(error)) from error
-
-
 @click.command()
 @click.argument("member")
 def held(member: str) -> None:
@@ -55,7 +46,7 @@ def held(member: str) -> None:
         for one in await standstills(settings, member):
             click.echo(_line(one))
 
-    _run(work)
+    run(work)
 
 
 def _line(one: Standstill) -> str:
@@ -92,7 +83,7 @@ def redrive(
     elif number is None:
         raise click.UsageError("NUMBER | --member …")
     else:
-        _run(lambda settings: redrive_case(settings, number, getpass.getuser(), reason))
+        run(lambda settings: redrive_case(settings, number, getpass.getuser(), reason))
         click.echo(f"已提交重投 / redrive handed to the router: {number}")
 
 
@@ -176,7 +167,7 @@ def _whole(verb: Verb, member: str, reason: str) -> None:
         _known(settings, member)
         await write_commands(settings, member, [(member, command)])
 
-    _run(work)
+    run(work)
     click.echo(f"已提交 / handed to the lane: {verb} {member}")
 
 
@@ -236,7 +227,7 @@ def _act(
             await write_commands(settings, member, [(one.case_no, one.command(named)) for one in chosen])
         return len(chosen)
 
-    count = _run(work)
+    count = run(work)
     if person is not None and count > 1:
         return
     done = "已提交 / handed to the lane" if yes else "试算，加 --yes 执行 / dry run, --yes does it"

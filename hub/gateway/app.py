@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, HTTPScope, Receive,
 
 from hub import directory
 from hub.config import Settings, SettingsError
+from hub.ending import ended
 from hub.gateway import docs_page, evidence, files, health, hub_door, registry, rest, server, sp_door, status
 from hub.gateway.callers import Callers, caller_of
 from hub.gateway.errors import Rejected
@@ -129,8 +130,7 @@ async def serve(
         try:
             await server.run(build_app(context), [sock], stop)
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            await ended(following)
     log.info("gateway.closed")
 
 

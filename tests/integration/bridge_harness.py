@@ -191,6 +191,32 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, wait_s: float =
         await asyncio.sleep(0.05)
 
 
+async def arrived(regions: Regions) -> list[str]:
+    return [id_of(record) for record in await committed(regions.far, "case.inbound")]
+
+
+async def has(regions: Regions, count: int) -> bool:
+    return len(await arrived(regions)) >= count
+
+
+async def made_anew(settings: Settings, bare: str) -> None:
+    """The topic deleted and created again, with one partition: another topic under the same name."""
+    topic = settings.topic(bare)
+    async with Admin(settings) as admin:
+        await admin.delete_topics([topic])
+
+        async def gone() -> bool:
+            return topic not in await admin.list_topics()
+
+        await until(gone, "not deleted")
+        await admin.create(topic, 1, 1, {})
+
+        async def there() -> bool:
+            return topic in await admin.list_topics()
+
+        await until(there, "not made")
+
+
 def copying(ends: Ends, registry: TargetContracts, stats: BridgeStats | None = None) -> BridgeLane:
     """The lane over deliver.<target>, not yet open."""
     source = ends.source

@@ -18,18 +18,21 @@ from hub.bridge.model import Cursor, cursor_key, decode, encode
 from hub.bridge.repair import set_cursor
 from hub.bridge.role import find_ends
 from hub.errors import Fenced, HubError, LaneStopped
-from hub.kafka import Admin, LaneProducer, write_all
+from hub.kafka import LaneProducer, write_all
 from hub.local.regions import NORTH, SOUTH
 from schemas import codec, contracts
 from tests.integration.bridge_harness import (
     Regions,
     Registry,
     acknowledging,
+    arrived,
     committed,
     copying,
     dispatched,
+    has,
     id_of,
     line,
+    made_anew,
     message,
     outcome,
     running,
@@ -41,10 +44,6 @@ from tests.integration.bridge_harness import (
 
 DELIVER = "deliver." + SOUTH
 LANE = f"{NORTH}/{DELIVER}-0"
-
-
-async def arrived(regions: Regions) -> list[str]:
-    return [id_of(record) for record in await committed(regions.far, "case.inbound")]
 
 
 async def copy(regions: Regions, ends: Ends, known: TargetContracts, numbers: range) -> None:
@@ -166,10 +165,6 @@ async def test_g3_the_cursor_is_read_past_open_transactions_of_other_lanes(
     assert await arrived(regions) == [message(number).id for number in range(3)]
 
 
-async def has(regions: Regions, count: int) -> bool:
-    return len(await arrived(regions)) >= count
-
-
 async def test_what_has_been_through_the_other_hub_is_refused_and_not_copied(
     regions: Regions, ends: Ends, known: TargetContracts
 ) -> None:
@@ -261,20 +256,7 @@ async def test_g3_a_topic_made_anew_stops_the_lane_although_its_records_are_the_
     regions: Regions, ends: Ends, known: TargetContracts
 ) -> None:
     await copy(regions, ends, known, range(2))
-    topic = regions.near.topic(DELIVER)
-    async with Admin(regions.near) as admin:
-        await admin.delete_topics([topic])
-
-        async def gone() -> bool:
-            return topic not in await admin.list_topics()
-
-        await until(gone, "not deleted")
-        await admin.create(topic, 1, 1, {})
-
-        async def there() -> bool:
-            return topic in await admin.list_topics()
-
-        await until(there, "not made")
+    await made_anew(regions.near, DELIVER)
     await write(regions.near, DELIVER, [dispatched(message(number)) for number in range(2)])
     assert "made anew" in await stopped(ends, known)
     # A person compared both books and says where it goes on.

@@ -33,10 +33,12 @@ from hub.local.regions import SOUTH
 from hub.status import LaneReport
 from tests.integration.bridge_harness import (
     Regions,
+    arrived,
     committed,
     copying,
     dispatched,
-    id_of,
+    has,
+    made_anew,
     message,
     running,
     until,
@@ -45,14 +47,6 @@ from tests.integration.bridge_harness import (
 
 DELIVER = "deliver." + SOUTH
 BYTES_MAX = 8_000
-
-
-async def arrived(regions: Regions) -> list[str]:
-    return [id_of(record) for record in await committed(regions.far, "case.inbound")]
-
-
-async def has(regions: Regions, count: int) -> bool:
-    return len(await arrived(regions)) >= count
 
 
 async def configure(settings: Settings, topic: str, **config: str) -> None:
@@ -257,19 +251,6 @@ async def test_g3_a_target_that_lost_its_cursors_gets_nothing_again(
     await write(regions.near, DELIVER, [dispatched(message(0))])
     async with running(copying(ends, known)):
         await until(lambda: has(regions, 1), "not copied")
-    topic = regions.far.topic("bridge.changelog")
-    async with Admin(regions.far) as admin:
-        await admin.delete_topics([topic])
-
-        async def gone() -> bool:
-            return topic not in await admin.list_topics()
-
-        await until(gone, "not deleted")
-        await admin.create(topic, 1, 1, {})
-
-        async def there() -> bool:
-            return topic in await admin.list_topics()
-
-        await until(there, "not made")
+    await made_anew(regions.far, "bridge.changelog")
     assert "the cursors are lost" in await stopped(await find_ends(regions.near), known)
     assert await arrived(regions) == [message(0).id]

@@ -204,6 +204,17 @@ async def test_g4_call_does_not_start_when_the_commit_of_its_intent_took_too_lon
     assert [line["outcome"] for line in lines] == ["delivered"]
 
 
+def commits_take(lane: Lane, seconds: float) -> None:
+    """Every commit of this lane answers so much later."""
+    commit = lane.commit
+
+    async def slowly(*args: Any) -> None:
+        await commit(*args)
+        await asyncio.sleep(seconds)
+
+    lane.commit = slowly  # type: ignore[method-assign]
+
+
 async def test_g5_calls_start_although_every_commit_takes_longer_than_the_members_window(
     settings: Settings, topics: None
 ) -> None:
@@ -213,19 +224,13 @@ async def test_g5_calls_start_although_every_commit_takes_longer_than_the_member
     town, open_intents = FakeTown(), []
     seen: list[Lane] = []
 
+    def slowed(lane: Lane, _: DeliveryLane) -> None:
+        seen.append(lane)
+        commits_take(lane, 0.3)
+
     async def looks(document: dict[str, Any], call: int) -> web.StreamResponse:
         open_intents.extend(decode_intent(raw) for _, raw in seen[0].range(*ALL_INTENTS, 10))
         return await town.take(document, call)
-
-    def slowed(lane: Lane, _: DeliveryLane) -> None:
-        seen.append(lane)
-        commit = lane.commit
-
-        async def slowly(*args: Any) -> None:
-            await commit(*args)
-            await asyncio.sleep(0.3)
-
-        lane.commit = slowly  # type: ignore[method-assign]
 
     town.answer = looks
     known = {"start_within_ms": 100}
@@ -252,20 +257,11 @@ async def test_g4_successor_waits_for_the_window_of_the_intent_it_finds(
         await asyncio.sleep(30)
         return web.Response()
 
-    def slowed(lane: Lane, _: DeliveryLane) -> None:
-        commit = lane.commit
-
-        async def slowly(*args: Any) -> None:
-            await commit(*args)
-            await asyncio.sleep(1.0)
-
-        lane.commit = slowly  # type: ignore[method-assign]
-
     town.answer = stalls
     known = member("", Guarantee.BLIND, start_within_ms=100, call_timeout_ms=200).delivery
     async with serving(town) as url:
         blind = msgspec.structs.replace(member(url, Guarantee.BLIND), delivery=known)
-        async with delivering(settings, blind, prepare=slowed):
+        async with delivering(settings, blind, prepare=lambda lane, _: commits_take(lane, 1.0)):
             await give(settings, 1, 1)
             await begun.wait()
         opening = time.monotonic()
